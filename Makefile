@@ -1,0 +1,44 @@
+# make demo   a tree of real training runs in ./demo, on this machine, offline
+# make test   the test suite without what is marked slow
+# make check  format, lint, types, import ranks, docs
+
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
+
+.PHONY: demo test test-slow check docs clean
+
+demo: $(VENV)/.installed
+	$(BIN)/evo demo demo
+
+test: $(VENV)/.installed-dev
+	$(PYTEST) -m "not slow"
+
+test-slow: $(VENV)/.installed-dev
+	$(PYTEST) -m slow
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/cog --check README.md
+
+docs: $(VENV)/.installed-dev
+	$(BIN)/cog -r README.md
+
+# torch comes first and by its exact version: a range would bring gigabytes of CUDA to a CPU machine
+$(VENV)/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check "$$(grep '^torch==' constraints.txt)"
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,math,data]'
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt \
+	  $$($(BIN)/python -c "import tomllib; print(*(f'\"{d}\"'.replace(' ', '') for d in tomllib.load(open('pyproject.toml','rb'))['dependency-groups']['dev']))" | tr -d '"' | sed "s/[<>]/\\\\&/g" | xargs -n1 echo)
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo dist build

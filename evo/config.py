@@ -1,0 +1,232 @@
+"""What evo.yaml and recipe.yaml may say, with every default.
+
+Invariant: a default exists here and nowhere else (parameters of a recipe: in its recipe.yaml). The schema is plain
+frozen dataclasses, which `evo.validation` checks through pydantic: commands on the hot path read a validated copy
+and import none of it (docs/decisions/0001-config-is-dataclasses.md).
+Keys are kebab-case in evo.yaml (`max-attempts`), as they stand here in recipe.yaml (`init_from`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le, Lt, MinLen
+
+from evo.errors import UsageError, nearest
+from evo.validation import hints_of, to_key, to_name
+
+Positive = Annotated[float, Gt(0)]
+Fraction = Annotated[float, Ge(0), Le(1)]
+Count = Annotated[int, Ge(1)]
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    source: str = ""
+    """Folder or hub id of the base model; empty when the workspace has none."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+@dataclass(frozen=True)
+class MetricConfig:
+    name: str = "accuracy"
+    direction: Literal["max", "min"] = "max"
+    range: Annotated[list[float], MinLen(2)] | Literal["none"] = field(default_factory=lambda: [0.0, 1.0])
+
+
+@dataclass(frozen=True)
+class EvalConfig:
+    backend: Literal["hf", "command"] = "hf"
+    scorer: str = "exact"
+    pattern: str = ""
+    """scorer regex: the first group (or the whole match) is the answer."""
+    choices: list[str] = field(default_factory=list)
+    """scorer choice: the legal answers; empty means the targets that occur."""
+    max_new_tokens: Count = 256
+    temperature: Annotated[float, Ge(0)] = 0.0
+    top_p: Annotated[float, Gt(0), Le(1)] = 1.0
+    samples: Count = 1
+    seed: int = 42
+    batch_size: Count = 64
+    stop: list[str] = field(default_factory=list)
+    forbidden: list[str] = field(default_factory=list)
+    """Regular expressions: an output that matches one is wrong and blocks a commit."""
+    command: str = ""
+    files: list[str] = field(default_factory=list)
+    timeout: str = "2h"
+
+
+@dataclass(frozen=True)
+class SplitsConfig:
+    mid: Annotated[int, Ge(0), Le(64)] = 32
+    seed: int = 42
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """DESIGN §9; for scores in [0, 1]."""
+
+    policy: str = "tree-ucb"
+    beta: Annotated[float, Ge(0)] = 1.0
+    kappa: Annotated[float, Ge(0)] = 0.004
+    kappa_cost: Annotated[float, Ge(0)] = 0.003
+    mu: float = -0.002
+    tau: Positive = 0.018
+    seed: int = 42
+
+
+@dataclass(frozen=True)
+class GateConfig:
+    """DESIGN §8. `sigma_run` is the run-to-run standard deviation; auto: .007 supervised, .015 RL, or measured."""
+
+    mode: Literal["certify", "every-run", "strict", "none"] = "certify"
+    alpha: Annotated[float, Gt(0), Lt(1)] = 0.05
+    min_gain: Annotated[float, Ge(0)] = 0.0
+    looks: Annotated[int, Ge(1)] = 20
+    sigma_run: Annotated[float, Ge(0)] | Literal["auto"] = "auto"
+    claim: Literal["weights", "recipe"] = "weights"
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    executor: str = "local"
+    slots: Count = 1
+    timeout: str = "12h"
+    grace_s: Annotated[float, Ge(0)] = 10.0
+    stale_after_s: Positive = 60.0
+
+
+@dataclass(frozen=True)
+class EnvConfig:
+    pass_: list[str] = field(default_factory=list)
+    """Names of environment variables that a run may see beside the ordinary ones."""
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """Stop policy and pace of repeated rounds."""
+
+    target: Fraction | None = None
+    max_iterations: Annotated[int, Ge(1), Le(100)] = 10
+    lr_decay: Annotated[float, Gt(0), Le(1)] = 0.8
+    augment_per_failure: Annotated[int, Ge(0)] = 20
+
+
+@dataclass(frozen=True)
+class HubConfig:
+    repo: str = ""
+    private: bool = True
+
+
+@dataclass(frozen=True)
+class EvoConfig:
+    """evo.yaml."""
+
+    name: str = ""
+    max_attempts: Annotated[int, Ge(1), Le(100)] = 3
+    system_prompt: str = "system_prompt.md"
+    chat_template: str = ""
+    """`FILE` or `from:MODEL`; empty: the base model's own."""
+    data_api: Literal["none", "local", "hosted"] = "none"
+    model: ModelConfig = field(default_factory=ModelConfig)
+    metric: MetricConfig = field(default_factory=MetricConfig)
+    eval: EvalConfig = field(default_factory=EvalConfig)
+    splits: SplitsConfig = field(default_factory=SplitsConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
+    gate: GateConfig = field(default_factory=GateConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+    env: EnvConfig = field(default_factory=EnvConfig)
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    hub: HubConfig = field(default_factory=HubConfig)
+
+
+@dataclass(frozen=True)
+class ParamSpec:
+    """One typed, ranged parameter of a recipe. `above`/`below` are exclusive bounds, `min`/`max` inclusive."""
+
+    type: Literal["float", "int", "str", "bool", "list"]
+    default: float | int | str | bool | list[str] | None = None
+    min: float | None = None
+    max: float | None = None
+    above: float | None = None
+    below: float | None = None
+    choices: list[str | int | float] = field(default_factory=list)
+    doc: str = ""
+
+
+@dataclass(frozen=True)
+class SourceSpec:
+    """One part of a data mix: `n` lines (all when null), drawn `weight` times as often."""
+
+    source: str
+    weight: Positive = 1.0
+    n: Count | None = None
+    map: dict[str, str] = field(default_factory=dict)
+    """New key -> old key, for rows whose fields have other names."""
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    train: list[SourceSpec] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class RewardSpec:
+    name: str
+    weight: float = 1.0
+    scorer: str = ""
+    file: str = ""
+    model: str = ""
+
+
+@dataclass(frozen=True)
+class ResourceSpec:
+    gpus: Annotated[int, Ge(0)] = 0
+    hours: Annotated[float, Ge(0)] = 0.0
+
+
+@dataclass(frozen=True)
+class MidEvalSpec:
+    every: Count | None = None
+    patience: Count = 2
+
+
+@dataclass(frozen=True)
+class RecipeConfig:
+    """recipe.yaml. A recipe without `train.py` is legal only where its `params` hold an `argv`."""
+
+    name: Annotated[str, MinLen(1)]
+    technique: Annotated[str, MinLen(1)]
+    reward_shape: Literal["demonstrations", "pairs", "verifiable", "scorer", "corpus", "any"] = "any"
+    description: str = ""
+    init_from: str = "base"
+    data: DataSpec = field(default_factory=DataSpec)
+    rewards: list[RewardSpec] = field(default_factory=list)
+    params: dict[str, ParamSpec] = field(default_factory=dict)
+    resources: ResourceSpec = field(default_factory=ResourceSpec)
+    launch: Literal["python", "accelerate", "torchrun"] = "python"
+    mid_eval: MidEvalSpec | None = None
+    fidelity: Annotated[float, Gt(0), Le(1)] | None = None
+
+
+def config_keys(schema: type[Any] = EvoConfig, prefix: str = "") -> Iterator[str]:
+    """Every dotted key of the schema, leaves only."""
+    hints = hints_of(schema)
+    for item in fields(schema):
+        if is_dataclass(hints[item.name]):
+            yield from config_keys(hints[item.name], f"{prefix}{to_key(item.name)}.")
+        else:
+            yield prefix + to_key(item.name)
+
+
+def get_key(config: EvoConfig, key: str) -> Any:
+    """The value at a dotted key. UsageError names the nearest key."""
+    if key not in set(config_keys()):
+        raise UsageError(f"no setting named {key!r}", hint=nearest(key, config_keys()))
+    value: Any = config
+    for part in key.split("."):
+        value = getattr(value, to_name(part))
+    return value

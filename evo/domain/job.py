@@ -1,0 +1,168 @@
+"""What crosses the process borders of one attempt, as files in its folder.
+
+    job.json       ops -> supervisor and recipe: the stages to run, and what the recipe may know
+    eval/job.json  ops -> evaluator: which weights, which items, how to grade
+    trained.json   supervisor -> supervisor, ops: training is over, with the token
+    result.json    supervisor -> ops: how the attempt ended, with the token
+    eval/results.jsonl, eval/summary.json    evaluator -> ops
+
+Invariant: the token is in no file that a training process can read before it ends; a result with another token is
+not read further. Paths are absolute.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from evo.domain.item import Split
+
+
+@dataclass(frozen=True)
+class ProcessId:
+    """A process that can be told from a later one with the same pid. `start`: field 22 of /proc/PID/stat."""
+
+    host: str
+    boot_id: str
+    pid: int
+    start: int
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One process that the supervisor starts. Its standard output and error go to `log`."""
+
+    argv: list[str]
+    cwd: str
+    env: dict[str, str]
+    log: str
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What a recipe may know: `evo.recipe.current()` reads it."""
+
+    experiment: str
+    attempt: int
+    seed: int
+    params: dict[str, object]
+    data: dict[str, str]
+    """Role (`train`) -> path of the resolved JSONL."""
+    output_dir: str
+    cache_dir: str
+    base_model: str | None = None
+    seed_artifact: str | None = None
+    """Folder of weights to start from: the parent's output, or the base model."""
+    system_prompt: str = ""
+    chat_template: str | None = None
+    init_from: str = "base"
+
+
+@dataclass(frozen=True)
+class Job:
+    """`train` is None where only an evaluation is owed (the baseline, a resumed evaluation)."""
+
+    experiment: str
+    attempt: int
+    folder: str
+    train: Stage | None
+    evaluate: Stage | None
+    run: RunFacts
+    controller: ProcessId | None = None
+    """The supervisor ends the whole tree when this process goes away; None for a detached run."""
+    gpus: int = 0
+    slots: int = 1
+    slots_dir: str = ""
+    grace_s: float = 10.0
+    no_output_is_failure: bool = True
+    schema: str = "evo-job/1"
+
+
+@dataclass(frozen=True)
+class Result:
+    """`outcome` is `trained` when training is good and the evaluation is still owed."""
+
+    token: str
+    outcome: Literal["ok", "failed", "timed_out", "killed", "trained"]
+    stage: Literal["train", "evaluate"]
+    failure: str = ""
+    message: str = ""
+    log: str = ""
+    exit_code: int | None = None
+    signal: int | None = None
+    train_seconds: float | None = None
+    eval_seconds: float | None = None
+    isolation: str = "none"
+    ended_at: str = ""
+    schema: str = "evo-result/1"
+
+
+@dataclass(frozen=True)
+class EvalJob:
+    """One evaluation: these weights on these items."""
+
+    split: Split
+    eval_hash: str
+    backend: str
+    items: str
+    """JSONL of normalised rows, every one with an `id`."""
+    model: str
+    """Folder of the weights: full, a PEFT adapter, the base model, or whatever a command reads."""
+    base_model: str | None
+    out_dir: str
+    pinned_dir: str
+    """Pinned copies of scorer.py and of the evaluation command's files: its working directory."""
+    scorer: str
+    scorer_options: dict[str, object] = field(default_factory=dict)
+    generation: dict[str, object] = field(default_factory=dict)
+    """max_new_tokens, temperature, top_p, samples, seed, batch_size, stop."""
+    forbidden: list[str] = field(default_factory=list)
+    system_prompt: str = ""
+    chat_template: str | None = None
+    command: str = ""
+    low: float | None = 0.0
+    high: float | None = 1.0
+    keep_output: bool = True
+    """False for held-out and vault: only hashes of outputs are stored."""
+    device: str = "auto"
+    dtype: str = "float32"
+    schema: str = "evo-eval/1"
+
+
+@dataclass(frozen=True)
+class EvalSummary:
+    """Written last, so that its presence means that results.jsonl is whole."""
+
+    eval_hash: str
+    split: Split
+    n: int
+    weights_hash: str
+    seconds: float
+    engine: str
+    schema: str = "evo-eval-summary/1"
+
+
+class AttemptFolder:
+    """Named paths of `.evo/attempts/exp_0007/1/`; nothing else builds them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.job = root / "job.json"
+        self.result = root / "result.json"
+        self.trained = root / "trained.json"
+        self.supervisor = root / "supervisor.json"
+        self.heartbeat = root / "heartbeat"
+        self.cancel = root / "cancel"
+        self.metrics = root / "metrics.jsonl"
+        self.artifacts = root / "artifacts.json"
+        self.train_log = root / "train.log"
+        self.eval_log = root / "eval.log"
+        self.output = root / "output"
+        self.traces = root / "traces"
+        self.home = root / "home"
+        self.eval_dir = root / "eval"
+        self.eval_job = root / "eval" / "job.json"
+        self.eval_results = root / "eval" / "results.jsonl"
+        self.eval_summary = root / "eval" / "summary.json"

@@ -1,0 +1,278 @@
+"""The views that commands emit: the same object feeds the terminal, `--json` and MCP.
+
+Invariant: the fields are the contract of the JSON data; `as_data` adds nothing and never yields NaN or infinity.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any
+
+
+def as_data(value: Any) -> Any:
+    """Plain JSON data for a view. A number that is not finite becomes null."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {item.name.rstrip("_"): as_data(getattr(value, item.name)) for item in fields(value)}
+    if isinstance(value, dict):
+        return {str(key): as_data(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [as_data(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+@dataclass(frozen=True)
+class Hint:
+    """A next step: a command that works as it stands, and why."""
+
+    cmd: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a use case hands to the command line: one view, next steps, warnings."""
+
+    view: Any
+    next: tuple[Hint, ...] = ()
+    warnings: tuple[str, ...] = ()
+    exit_code: int = 0
+
+
+@dataclass(frozen=True)
+class ScoreView:
+    mean: float
+    se: float
+    n: int
+
+
+@dataclass(frozen=True)
+class IntervalView:
+    """A 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class RecipeView:
+    name: str
+    technique: str
+    params: dict[str, object]
+
+
+@dataclass(frozen=True)
+class AttemptView:
+    n: int
+    seed: int
+    outcome: str | None
+    class_: str
+    seconds: float | None
+    isolation: str
+    state: str = "ended"
+    message: str = ""
+    log: str = ""
+
+
+@dataclass(frozen=True)
+class CertificateView:
+    against: str
+    passed: bool
+    look: int
+    mode: str
+    isolation: str = "none"
+    void: bool = False
+
+
+@dataclass(frozen=True)
+class CostView:
+    gpu_seconds: float
+    wall_seconds: float
+
+
+@dataclass(frozen=True)
+class ExperimentView:
+    """`show` and `run`. `delta` is the paired difference to the parent; `shrunken` the posterior gain over the root."""
+
+    id: str
+    parent: str | None
+    state: str
+    hypothesis: str
+    recipe: RecipeView
+    score: ScoreView | None
+    delta: IntervalView | None
+    attempts: list[AttemptView]
+    certificate: CertificateView | None
+    epoch: str | None
+    cost: CostView
+    seed: int = 0
+    running: bool = False
+    noop: bool = False
+    forbidden: bool = False
+    created: str = ""
+    worktree: str = ""
+    commit: str | None = None
+    insight: str = ""
+    reason: str = ""
+    shrunken: IntervalView | None = None
+    seeds: int = 0
+    slices: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    children: list[str] = field(default_factory=list)
+    message: str = ""
+    """One kind sentence about what happened and what it means."""
+
+
+@dataclass(frozen=True)
+class NewView:
+    id: str
+    created: bool
+    worktree: str
+    parent: str | None = None
+    picked_by: str | None = None
+    """The policy that chose the parent, None when it was named."""
+
+
+@dataclass(frozen=True)
+class NewGridView:
+    """`new --grid`: one entry for each point of the grid."""
+
+    experiments: list[NewView]
+
+
+@dataclass(frozen=True)
+class LooksView:
+    used: int
+    limit: int
+
+
+@dataclass(frozen=True)
+class RunningView:
+    id: str
+    attempt: int
+    stage: str
+    seconds: float
+    heartbeat_age_s: float | None
+
+
+@dataclass(frozen=True)
+class StatusView:
+    """`states` counts each standing; `best` and `committed` are ids (committed: the last one)."""
+
+    experiments: int
+    states: dict[str, int]
+    best: str | None
+    committed: str
+    looks: LooksView
+    running: list[RunningView]
+    stale: list[RunningView]
+    name: str = ""
+    best_score: ScoreView | None = None
+    committed_score: ScoreView | None = None
+    base_score: ScoreView | None = None
+    attempts: int = 0
+    trained: list[str] = field(default_factory=list)
+    """Experiments whose evaluation is still owed."""
+
+
+@dataclass(frozen=True)
+class TreeNodeView:
+    id: str
+    parent: str | None
+    state: str
+    score: float | None
+    hypothesis: str
+    recipe: str
+    depth: int = 0
+    se: float | None = None
+    running: bool = False
+    certified: bool = False
+
+
+@dataclass(frozen=True)
+class TreeView:
+    """Nodes in depth-first order, children by id."""
+
+    nodes: list[TreeNodeView]
+    truncated: bool
+    total: int = 0
+
+
+@dataclass(frozen=True)
+class PickView:
+    id: str
+    value: float
+    mean: float
+    sd: float
+
+
+@dataclass(frozen=True)
+class FrontierView:
+    policy: str
+    picks: list[PickView]
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class CertifyView:
+    id: str
+    against: str
+    passed: bool
+    looks: LooksView
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class ReleaseView:
+    id: str
+    vault: VaultView
+    opened_now: bool
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class VaultView:
+    """The final number with its 95 % interval. `source` is `vault`, or `heldout (reused, k looks)`."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+    source: str = "vault"
+
+
+@dataclass(frozen=True)
+class KeyValueView:
+    key: str
+    value: object
+
+
+@dataclass(frozen=True)
+class FailureView:
+    id: str
+    slice: str | None
+    input: str
+    expected: str | None
+    output: str | None
+    score: float
+
+
+@dataclass(frozen=True)
+class FailuresView:
+    """Dev items only, worst first."""
+
+    experiment: str
+    items: list[FailureView]
+    total: int
+    truncated: bool
+
+
+@dataclass(frozen=True)
+class MessageView:
+    """A command whose whole outcome is a sentence and a few facts."""
+
+    message: str
+    facts: dict[str, object] = field(default_factory=dict)

@@ -1,0 +1,63 @@
+"""The families of evo and their members: name -> "module:attribute".
+
+A member is imported when it is asked for, so that a list of names costs nothing. Strangers join through the
+entry-point group `evo.<family>`; a built-in name cannot be taken over.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from evo.errors import NotFound, nearest
+
+TABLES: dict[str, dict[str, str]] = {
+    "policy": {
+        "tree-ucb": "evo.search.policies.tree_ucb:TreeUcb",
+        "greedy": "evo.search.policies.greedy:Greedy",
+        "argmax": "evo.search.policies.argmax:Argmax",
+        "top-k": "evo.search.policies.top_k:TopK",
+        "epsilon-greedy": "evo.search.policies.epsilon_greedy:EpsilonGreedy",
+        "softmax": "evo.search.policies.softmax:Softmax",
+        "pareto-per-item": "evo.search.policies.pareto:ParetoPerItem",
+        "uct": "evo.search.policies.uct:Uct",
+        "thompson": "evo.search.policies.thompson:Thompson",
+        "iid": "evo.search.policies.iid:Iid",
+        "asha": "evo.search.policies.asha:Asha",
+    },
+    "scorer": {
+        "exact": "evo.evaluate.scorers.exact:Exact",
+        "json_cmd": "evo.evaluate.scorers.json_cmd:JsonCommand",
+        "regex": "evo.evaluate.scorers.regex:Regex",
+        "choice": "evo.evaluate.scorers.choice:Choice",
+        "math": "evo.evaluate.scorers.math:Math",
+        "custom": "evo.evaluate.scorers.custom:Custom",
+    },
+    "backend": {
+        "hf": "evo.evaluate.backends.hf:HfBackend",
+        "command": "evo.evaluate.backends.command:CommandBackend",
+    },
+    "executor": {
+        "local": "evo.runner.executors.local:LocalExecutor",
+        "inline": "evo.runner.executors.inline:InlineExecutor",
+    },
+}
+
+
+def names(family: str) -> list[str]:
+    """All names of a family, built-ins first."""
+    strangers = [point.name for point in entry_points(group=f"evo.{family}")]
+    return list(TABLES[family]) + [name for name in strangers if name not in TABLES[family]]
+
+
+def load(family: str, name: str) -> Any:
+    """The member `name` of `family`; NotFound names the nearest one."""
+    target = TABLES[family].get(name)
+    if target is not None:
+        module, _, attribute = target.partition(":")
+        return getattr(import_module(module), attribute)
+    for point in entry_points(group=f"evo.{family}"):
+        if point.name == name:
+            return point.load()
+    raise NotFound(f"no {family} named {name!r}", hint=nearest(name, names(family)))

@@ -1,0 +1,162 @@
+"""From untrusted data to a frozen dataclass, and back from a trusted copy.
+
+Invariant: what `validate` returns satisfies every type and range of the schema; `restore(schema, plain(value))` is
+`value`, and needs no pydantic. A key may be spelled with dashes or underscores.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
+
+from evo.errors import FileFormatError, nearest
+
+Schema = TypeVar("Schema")
+Place = tuple[str | int, ...]
+"""Where in a document: keys as they are written there, and list indexes."""
+
+
+def to_key(name: str) -> str:
+    """Field name -> key of evo.yaml: `max_attempts` -> `max-attempts`."""
+    return name.rstrip("_").replace("_", "-")
+
+
+def to_name(key: str) -> str:
+    name = key.replace("-", "_")
+    return f"{name}_" if name == "pass" else name
+
+
+@functools.cache
+def hints_of(schema: type[Any]) -> dict[str, Any]:
+    """Field name -> type, without annotations' metadata."""
+    return get_type_hints(schema)
+
+
+def plain(value: Any) -> Any:
+    """A config as JSON data, by field names."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {item.name: plain(getattr(value, item.name)) for item in fields(value)}
+    if isinstance(value, dict):
+        return {key: plain(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [plain(entry) for entry in value]
+    return value
+
+
+def restore(schema: type[Schema], data: Mapping[str, Any]) -> Schema:
+    """Rebuild a dataclass from `plain` data that was validated when it was written."""
+    hints = hints_of(schema)
+    return schema(**{key: _restored(hints[key], value) for key, value in data.items()})
+
+
+def _restored(hint: Any, value: Any) -> Any:
+    inner = _dataclass_in(hint)
+    if inner is None or value is None:
+        return value
+    if isinstance(value, list):
+        return [restore(inner, entry) for entry in value]
+    if get_origin(hint) is dict:
+        return {key: restore(inner, entry) for key, entry in value.items()}
+    return restore(inner, value)
+
+
+def _dataclass_in(hint: Any) -> type[Any] | None:
+    """The dataclass inside a hint such as `list[X]`, `dict[str, X]` or `X | None`."""
+    if is_dataclass(hint):
+        return cast(type[Any], hint)
+    return next((found for found in map(_dataclass_in, get_args(hint)) if found is not None), None)
+
+
+def validate(
+    schema: type[Schema],
+    data: object,
+    *,
+    path: object,
+    line_of: Callable[[Place], int | None] = lambda place: None,
+    keys: Callable[[str], str] = lambda name: name,
+) -> Schema:
+    """`data` (decoded YAML or JSON) as a `schema`. FileFormatError names file, line and field of the first fault.
+
+    `line_of` gives the line of a place; `keys` spells a field name as the document would.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    document = {} if data is None else data
+    for place, hint in _unknown_keys(schema, document, (), keys):
+        raise FileFormatError(path, "unknown key", line=line_of(place), field=_dotted(place), hint=hint)
+    try:
+        text = json.dumps(_by_name(schema, document), default=str)
+        return TypeAdapter(schema).validate_json(text, strict=True)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        place, found = _locate(document, tuple(fault["loc"]))
+        message = f"{fault['msg'][:1].lower()}{fault['msg'][1:]}"
+        if not isinstance(found, (dict, list)):
+            message += f" (found {found!r})"
+        raise FileFormatError(path, message, line=line_of(place), field=_dotted(place)) from None
+
+
+def _dotted(place: Place) -> str:
+    return ".".join(str(part) for part in place)
+
+
+def _children(schema: Any, data: Any) -> Iterator[tuple[str | int, Any, Any]]:
+    """(key as written, dataclass expected there or None, value) for each entry of a mapping or list."""
+    if isinstance(data, list):
+        yield from ((index, schema, entry) for index, entry in enumerate(data))
+    elif isinstance(data, dict):
+        hints = hints_of(schema)
+        yield from ((key, hints.get(to_name(str(key))), value) for key, value in data.items())
+
+
+def _by_name(schema: Any, data: Any) -> Any:
+    """`data` with keys as field names."""
+    if schema is None or not isinstance(data, (dict, list)):
+        return data
+    if isinstance(data, list):
+        return [_by_name(schema, entry) for entry in data]
+    renamed = {}
+    for key, hint, value in _children(schema, data):
+        inner = _dataclass_in(hint)
+        if get_origin(hint) is dict and inner is not None and isinstance(value, dict):
+            renamed[to_name(str(key))] = {word: _by_name(inner, entry) for word, entry in value.items()}
+        else:
+            renamed[to_name(str(key))] = _by_name(inner, value)
+    return renamed
+
+
+def _unknown_keys(schema: Any, data: Any, place: Place, keys: Callable[[str], str]) -> Iterator[tuple[Place, str]]:
+    """(place, hint) of each key that the schema does not know."""
+    if schema is None or not isinstance(data, (dict, list)):
+        return
+    for key, hint, value in _children(schema, data):
+        here = (*place, key)
+        if isinstance(data, list):
+            yield from _unknown_keys(schema, value, here, keys)
+        elif hint is None:
+            yield here, nearest(str(key), [keys(name) for name in hints_of(schema)])
+        elif get_origin(hint) is dict and isinstance(value, dict):
+            for word, entry in value.items():
+                yield from _unknown_keys(_dataclass_in(hint), entry, (*here, word), keys)
+        else:
+            yield from _unknown_keys(_dataclass_in(hint), value, here, keys)
+
+
+def _locate(document: Any, loc: Place) -> tuple[Place, Any]:
+    """The longest part of pydantic's `loc` that the document has, as it is written there, and the value found."""
+    place: Place = ()
+    value = document
+    for part in loc:
+        if isinstance(value, dict):
+            written = next((key for key in value if key == part or to_name(str(key)) == part), None)
+            if written is None:
+                return (*place, part), value
+            place, value = (*place, written), value[written]
+        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+            place, value = (*place, part), value[part]
+        else:
+            break
+    return place, value
