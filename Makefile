@@ -36,8 +36,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt \
-	  $$($(BIN)/python -c "import tomllib; print(*(f'\"{d}\"'.replace(' ', '') for d in tomllib.load(open('pyproject.toml','rb'))['dependency-groups']['dev']))" | tr -d '"' | sed "s/[<>]/\\\\&/g" | xargs -n1 echo)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
 clean:

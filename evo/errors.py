@@ -46,9 +46,7 @@ class FileFormatError(UsageError):
 
     code = "bad_file"
 
-    def __init__(
-        self, path: object, problem: str, *, line: int | None = None, field: str = "", hint: str = ""
-    ) -> None:
+    def __init__(self, path: object, problem: str, *, line: int | None = None, field: str = "", hint: str = "") -> None:
         where = f"{path}" + (f", line {line}" if line is not None else "") + (f", field {field}" if field else "")
         super().__init__(f"{where}: {problem}", hint=hint)
         self.path = str(path)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
@@ -29,9 +29,13 @@ def to_name(key: str) -> str:
     return f"{name}_" if name == "pass" else name
 
 
-@functools.cache
 def hints_of(schema: type[Any]) -> dict[str, Any]:
     """Field name -> type, without annotations' metadata."""
+    return _hints(cast(Hashable, schema))
+
+
+@functools.cache
+def _hints(schema: Hashable) -> dict[str, Any]:
     return get_type_hints(schema)
 
 

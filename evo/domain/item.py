@@ -108,7 +108,10 @@ def parse_item(row: object, *, needs_target: bool = True) -> Item:
         raise ItemError("", 'has neither "messages" nor "prompt"')
     if target is None and needs_target:
         where = "messages" if "messages" in row else "target"
-        raise ItemError(where, "has no target: the last message must be the assistant's" if where == "messages" else "is missing")
+        raise ItemError(
+            where,
+            "has no target: the last message must be the assistant's" if where == "messages" else "is missing",
+        )
     messages = tuple(pairs)
     identifier = _optional_text(row, "id") or content_id(messages, target)
     return Item(identifier, messages, target, _optional_text(row, "slice"), _optional_text(row, "cluster"), row)
