@@ -143,9 +143,7 @@ def exact_match(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, sum
     return sum(answer == str(a + b) for answer, (a, b) in zip(answers, sums, strict=True)) / len(sums)
 
 
-def train(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, sums: Sums, target: float, seed: int
-) -> None:
+def train(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, sums: Sums, target: float, seed: int) -> None:
     ids_N_T, labels_N_T = encode(tokenizer, sums.train)
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.95), weight_decay=0.01)
     generator = torch.Generator().manual_seed(seed)
@@ -161,25 +159,17 @@ def train(
         if step % CHECK_EVERY == 0:
             accuracy = exact_match(model, tokenizer, sums.validation)
             seconds = time.monotonic() - started
-            print(
-                f"step {step}  loss {loss.item():.3f}  validation {accuracy:.3f}  {seconds:.0f} s", flush=True
-            )
+            print(f"step {step}  loss {loss.item():.3f}  validation {accuracy:.3f}  {seconds:.0f} s", flush=True)
             if accuracy >= target:
                 return
     raise SystemExit(f"not at {target} after {MAX_STEPS} steps: try another --seed")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--out", type=Path, default=Path(__file__).parent, help="folder for model/ and the two files"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder for model/ and the two files")
     parser.add_argument("--target", type=float, default=0.35, help="validation exact match at which to stop")
-    parser.add_argument(
-        "--seed", type=int, default=0, help="of the initial weights and the order of training"
-    )
+    parser.add_argument("--seed", type=int, default=0, help="of the initial weights and the order of training")
     args = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(args.seed)
