@@ -79,8 +79,8 @@ def validate(
     data: object,
     *,
     path: object,
-    line_of: Callable[[Place], int | None] = lambda place: None,
-    keys: Callable[[str], str] = lambda name: name,
+    line_of: Callable[[Place], int | None] | None = None,
+    keys: Callable[[str], str] = str,
 ) -> Schema:
     """`data` (decoded YAML or JSON) as a `schema`. FileFormatError names file, line and field of the first fault.
 
@@ -89,8 +89,9 @@ def validate(
     from pydantic import TypeAdapter, ValidationError
 
     document = {} if data is None else data
+    lines = line_of or (lambda _: None)
     for place, hint in _unknown_keys(schema, document, (), keys):
-        raise FileFormatError(path, "unknown key", line=line_of(place), field=_dotted(place), hint=hint)
+        raise FileFormatError(path, "unknown key", line=lines(place), field=_dotted(place), hint=hint)
     try:
         text = json.dumps(_by_name(schema, document), default=str)
         return TypeAdapter(schema).validate_json(text, strict=True)
@@ -100,7 +101,7 @@ def validate(
         message = f"{fault['msg'][:1].lower()}{fault['msg'][1:]}"
         if not isinstance(found, (dict, list)):
             message += f" (found {found!r})"
-        raise FileFormatError(path, message, line=line_of(place), field=_dotted(place)) from None
+        raise FileFormatError(path, message, line=lines(place), field=_dotted(place)) from None
 
 
 def _dotted(place: Place) -> str:

@@ -9,6 +9,8 @@ import math
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
+from evo.errors import EvoError
+
 
 def as_data(value: Any) -> Any:
     """Plain JSON data for a view. A number that is not finite becomes null."""
@@ -38,7 +40,8 @@ class Reply:
     view: Any
     next: tuple[Hint, ...] = ()
     warnings: tuple[str, ...] = ()
-    exit_code: int = 0
+    failure: EvoError | None = None
+    """Shown beside the view, and the exit code: a failed run still has an experiment to show."""
 
 
 @dataclass(frozen=True)

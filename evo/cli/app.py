@@ -1,0 +1,146 @@
+"""The door: words in, one reply out, one exit code.
+
+Invariant: standard output carries data only. Under `--json` it is exactly one document, whatever happens; everything
+else goes to standard error. Only here is an unforeseen exception caught: it is a bug, and its traceback is shown.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from importlib import import_module
+from typing import NamedTuple, NoReturn
+
+from evo.cli import output
+from evo.cli.commands import BY_NAME, COMMANDS
+from evo.domain.views import Reply
+from evo.errors import EvoError, UsageError, nearest
+
+USAGE = """Usage: evo COMMAND [OPTIONS]
+
+  evo demo                      grow a tree of real training runs here, offline
+  evo init my-task --model DIR --gold gold.jsonl
+  evo new --recipe sft -m "more epochs" --set epochs=4
+  evo run exp_0001
+
+Every command takes --json (one document on stdout), -C DIR (run as if started there), and -h."""
+
+
+class Words(NamedTuple):
+    """The command line without what every command takes."""
+
+    args: list[str]
+    as_json: bool
+    folder: str | None
+
+
+def split_words(argv: list[str]) -> Words:
+    """Take `--json` and `-C DIR` out of `argv`, wherever they stand before a bare `--`."""
+    end = argv.index("--") if "--" in argv else len(argv)
+    head, tail = argv[:end], argv[end:]
+    args: list[str] = []
+    folder: str | None = None
+    as_json = False
+    words = iter(head)
+    for word in words:
+        if word == "--json":
+            as_json = True
+        elif word == "-C":
+            folder = next(words, None)
+            if folder is None:
+                raise UsageError("-C needs a folder")
+        else:
+            args.append(word)
+    return Words(args + tail, as_json, folder)
+
+
+def help_text() -> str:
+    lines = [USAGE]
+    width = max(len(command.name) for command in COMMANDS)
+    for group in dict.fromkeys(command.group for command in COMMANDS):
+        lines += ["", f"{group}:"]
+        lines += [f"  {c.name:<{width}}  {c.help}" for c in COMMANDS if c.group == group]
+    return "\n".join(lines)
+
+
+def dispatch(args: list[str]) -> Reply | None:
+    """Run one command. None when it has already said all there is (help, version, a stream)."""
+    if not args or args[0] in ("-h", "--help", "help"):
+        output.say(help_text())
+        return None
+    if args[0] in ("-V", "--version"):
+        from importlib.metadata import version
+
+        output.say(f"evo {version('evo-tree')}")
+        return None
+    command = BY_NAME.get(args[0])
+    if command is None:
+        raise UsageError(f"no command named {args[0]!r}", hint=nearest(args[0], BY_NAME))
+    return invoke(command.module, args)
+
+
+def invoke(module: str, args: list[str]) -> Reply | None:
+    """Build the one command and call it."""
+    import typer.main
+    from typer._click import exceptions  # typer 0.28 carries its own click
+
+    leaf = typer.main.get_command(import_module(f"evo.cli.{module}").app)
+    try:
+        reply = leaf.main(args[1:], prog_name=f"evo {args[0]}", standalone_mode=False)
+    except exceptions.NoArgsIsHelpError as error:
+        output.say(error.format_message())
+        return None
+    except exceptions.ClickException as error:
+        raise UsageError(error.format_message(), hint=f"evo {args[0]} -h") from None
+    except exceptions.Abort:
+        raise KeyboardInterrupt from None
+    return reply if isinstance(reply, Reply) else None
+
+
+def run(argv: list[str]) -> int:
+    """The exit code of one command line."""
+    as_json = "--json" in argv
+    try:
+        words = split_words(argv)
+        as_json = words.as_json
+        if words.folder is not None:
+            _enter(words.folder)
+        reply = dispatch(words.args)
+        if reply is None:
+            return 0
+        output.emit(reply, as_json=as_json)
+        return reply.failure.exit_code if reply.failure else 0
+    except EvoError as error:
+        output.emit_error(error, as_json=as_json)
+        return error.exit_code
+    except KeyboardInterrupt:
+        output.warn("interrupted")
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        traceback.print_exc()
+        output.emit_bug(error, as_json=as_json)
+        return 1
+
+
+def _enter(folder: str) -> None:
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        raise UsageError(f"-C {folder}: {error.strerror}") from None
+
+
+def main() -> NoReturn:
+    code = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""The table of commands: name, module, group, one line of help.
+
+Invariant: listing costs no import; only the command that was asked for is loaded and built.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    name: str
+    module: str
+    group: str
+    help: str
+
+
+COMMANDS = (
+    Command("init", "init", "set up", "Make a workspace: sealed splits, pinned model, baseline."),
+    Command("demo", "demo", "set up", "Grow a real tree on a tiny model, offline, in a few minutes."),
+    Command("doctor", "doctor", "set up", "Check the environment; each failing row names its fix."),
+    Command("config", "config", "set up", "Show, get, set or unset a setting of evo.yaml."),
+    Command("recipe", "recipe", "set up", "List, show, copy or check recipes."),
+    Command("completion", "completion", "set up", "Print the completion script for bash, zsh or fish."),
+    Command("data", "data", "set up", "Seal gold items into splits; show and check them."),
+    Command("new", "new", "tree", "Branch a new experiment from a parent."),
+    Command("run", "run", "tree", "Train and evaluate an experiment; ask the gate when the evidence asks for it."),
+    Command("sync", "sync", "tree", "Take in whatever has finished."),
+    Command("wait", "wait", "tree", "Wait until experiments have ended."),
+    Command("abort", "abort", "tree", "End a running attempt and keep nothing of it."),
+    Command("discard", "discard", "tree", "Give an experiment up, with a reason."),
+    Command("restore", "restore", "tree", "Take a discard back."),
+    Command("certify", "certify", "tree", "Ask the held-out question now."),
+    Command("release", "release", "tree", "Open the vault, once: the final number."),
+    Command("rescore", "rescore", "tree", "Bring an experiment into the present epoch."),
+    Command("recover", "recover", "tree", "Put right what a crash has left."),
+    Command("fsck", "fsck", "tree", "Check that the tree is right."),
+    Command("backup", "backup", "tree", "Copy the database, safely while others write."),
+    Command("gc", "gc", "tree", "Delete weights that nothing needs any more."),
+    Command("status", "status", "read", "How the tree stands."),
+    Command("tree", "tree", "read", "The tree of experiments."),
+    Command("show", "show", "read", "One experiment, whole."),
+    Command("compare", "compare", "read", "Two experiments: paired difference, flipped items, diffs."),
+    Command("frontier", "frontier", "read", "The nodes worth branching from."),
+    Command("next", "next", "read", "What to do next, and why."),
+    Command("diff", "diff", "read", "What an experiment changed against its parent."),
+    Command("log", "log", "read", "The training or evaluation log of an experiment, or the event log."),
+    Command("failures", "failures", "read", "Dev items that an experiment gets wrong."),
+    Command("path", "path", "read", "The line of experiments from the root."),
+    Command("discards", "discards", "read", "What was given up, and why."),
+    Command("note", "note", "read", "Write a note or an insight on an experiment."),
+    Command("notes", "notes", "read", "Read notes."),
+    Command("eval", "eval", "read", "Evaluate without touching the tree; never a score."),
+    Command("search", "search", "agents", "serve: the policies and the gate over JSON lines."),
+)
+
+BY_NAME = {command.name: command for command in COMMANDS}

@@ -1,0 +1,94 @@
+"""From a reply to the terminal or to one JSON document.
+
+Invariant: a view is drawn by exactly one function of `evo.cli.render`, found by the view's class; the same view is
+the `data` of the envelope.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib import import_module
+from typing import Any
+
+from evo.cli.blocks import Block, Text, print_blocks
+from evo.domain.views import Reply, as_data
+from evo.errors import EvoError
+
+SCHEMA = "evo/1"
+
+RENDERERS = {
+    "MessageView": "evo.cli.render.common:message",
+    "KeyValueView": "evo.cli.render.common:key_value",
+}
+
+
+def say(text: str) -> None:
+    sys.stdout.write(text.rstrip("\n") + "\n")
+
+
+def warn(text: str) -> None:
+    sys.stderr.write(text.rstrip("\n") + "\n")
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    say(json.dumps(document, ensure_ascii=False, allow_nan=False))
+
+
+def _error(error: EvoError) -> dict[str, str]:
+    return {"code": error.code, "message": error.message, "hint": error.hint}
+
+
+def emit(reply: Reply, *, as_json: bool) -> None:
+    if as_json:
+        document: dict[str, Any] = {"schema": SCHEMA, "ok": reply.failure is None, "data": as_data(reply.view)}
+        if reply.failure is not None:
+            document["error"] = _error(reply.failure)
+        document["next"] = as_data(reply.next)
+        document["warnings"] = list(reply.warnings)
+        _print_json(document)
+        return
+    print_blocks(draw(reply.view), sys.stdout)
+    for warning in reply.warnings:
+        warn(f"warning: {warning}")
+    if reply.failure is not None:
+        _warn_error(reply.failure)
+    if sys.stdout.isatty() and reply.next:
+        print_blocks(
+            [Text("")] + [Text(f"next  {hint.cmd}", style="dim", note=hint.why) for hint in reply.next], sys.stdout
+        )
+
+
+def draw(view: Any) -> list[Block]:
+    """The blocks that show `view` on a terminal."""
+    module, _, function = RENDERERS[type(view).__name__].partition(":")
+    blocks: list[Block] = getattr(import_module(module), function)(view)
+    return blocks
+
+
+def _warn_error(error: EvoError) -> None:
+    warn(f"evo: {error.message}")
+    if error.hint:
+        warn(f"     {error.hint}")
+
+
+def emit_error(error: EvoError, *, as_json: bool) -> None:
+    if as_json:
+        _print_json({"schema": SCHEMA, "ok": False, "error": _error(error), "next": [], "warnings": []})
+    else:
+        _warn_error(error)
+
+
+def emit_bug(error: BaseException, *, as_json: bool) -> None:
+    if as_json:
+        message = f"{type(error).__name__}: {error}"
+        hint = "this is a bug in evo; the traceback is on standard error"
+        _print_json(
+            {
+                "schema": SCHEMA,
+                "ok": False,
+                "error": {"code": "bug", "message": message, "hint": hint},
+                "next": [],
+                "warnings": [],
+            }
+        )
