@@ -93,7 +93,7 @@ def invoke(module: str, args: list[str]) -> Reply | None:
         return None
     except exceptions.ClickException as error:
         raise UsageError(error.format_message(), hint=f"evo {args[0]} -h") from None
-    except exceptions.Abort:
+    except typer.Abort:
         raise KeyboardInterrupt from None
     return reply if isinstance(reply, Reply) else None
 
