@@ -34,6 +34,8 @@ class EvoError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        if hint:
+            self.add_note(hint)  # a training page's traceback has no other way to show it
 
 
 class UsageError(EvoError, ValueError):
