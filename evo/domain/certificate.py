@@ -16,6 +16,8 @@ class Look:
     against_weights_hash: str
     heldout_hash: str
     passed: bool | None = None
+    evidence: float | None = None
+    """ζ on dev when the question was asked (DESIGN §8)."""
 
 
 @dataclass(frozen=True)

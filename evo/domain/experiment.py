@@ -88,3 +88,7 @@ class Experiment:
     is_noop: bool = False
     has_forbidden: bool = False
     rerun_of: str | None = None
+    state_class: str = ""
+    """Why it was discarded: one of DISCARD_CLASSES, or empty."""
+    content_hash: str | None = None
+    """Of the content that was run last."""

@@ -1,0 +1,188 @@
+"""Attempts: claiming a run, starting it, taking up its evaluation, and seeing what is live.
+
+Invariant: an experiment has at most one attempt without an outcome, and only the bearer of its token may change it.
+A claim reads and writes in one immediate transaction, so of two that come at once one gets it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import NotRequired, TypedDict, Unpack
+
+from evo import clock
+from evo.domain.attempt import Attempt
+from evo.domain.experiment import RETURNS, Experiment
+from evo.errors import Busy, NotFound, Refused
+from evo.store import events, experiments
+from evo.store.db import transaction
+
+
+class Terms(TypedDict):
+    """What a run is claimed on. `cap` binds per experiment and seed; `is_free` lifts it (the baseline trains nothing).
+
+    `controller` is `host boot_id pid pid_start` of the process that claims.
+    """
+
+    seed: int
+    cap: int
+    token: str
+    executor: str
+    controller: str
+    is_detached: bool
+    commit: str | None
+    content_hash: str | None
+    is_free: NotRequired[bool]
+
+
+def claim(db: sqlite3.Connection, experiment: str, **terms: Unpack[Terms]) -> Attempt:
+    """A new queued attempt.
+
+    Busy: one is queued or running. Refused: the evaluation of one is still owed (`take_up`), the cap is reached, or
+    the experiment is discarded or contaminated. NotFound: no such experiment.
+    """
+    with transaction(db):
+        owner = experiments.get(db, experiment)
+        _refuse_standing(owner)
+        _refuse_second(db, experiment)
+        if not terms.get("is_free", False):
+            _refuse_beyond_cap(db, owner, seed=terms["seed"], cap=terms["cap"])
+        row = db.execute(
+            "INSERT INTO attempt (experiment, n, seed, token, state, executor, is_detached, controller, commit_sha,"
+            " content_hash, created_at) SELECT :experiment, coalesce(max(n), 0) + 1, :seed, :token, 'queued',"
+            " :executor, :is_detached, :controller, :commit, :content_hash, :now FROM attempt"
+            " WHERE experiment = :experiment RETURNING *",
+            {**terms, "experiment": experiment, "now": clock.now()},
+        ).fetchone()
+        claimed = from_row(row)
+        events.append(db, "claimed", experiment=experiment, attempt=claimed.n, data={"seed": claimed.seed})
+        return claimed
+
+
+def start(db: sqlite3.Connection, experiment: str, n: int, *, token: str, isolation: str) -> Attempt:
+    """queued → running; asking again with the same token changes nothing. Refused: the token is not the live one."""
+    with transaction(db):
+        row = db.execute(
+            "UPDATE attempt SET state = 'running', isolation = ?"
+            " WHERE experiment = ? AND n = ? AND token = ? AND state = 'queued' RETURNING *",
+            (isolation, experiment, n, token),
+        ).fetchone()
+        if row is not None:
+            events.append(db, "started", experiment=experiment, attempt=n, data={"isolation": isolation})
+            return from_row(row)
+        found = get(db, experiment, n)
+        if found.token == token and found.state == "running":
+            return found
+        raise Refused(f"attempt {n} of {experiment} is {standing_of(found)}, and not this process's to start")
+
+
+def take_up(db: sqlite3.Connection, experiment: str, n: int, *, token: str, controller: str) -> Attempt:
+    """Give a trained attempt to a new bearer, who owes its evaluation; the old token is dead from here on.
+
+    Busy: somebody has taken it up already. Refused: there is no evaluation owed.
+    """
+    with transaction(db):
+        row = db.execute(
+            "UPDATE attempt SET state = 'running', token = ?, controller = ?"
+            " WHERE experiment = ? AND n = ? AND state = 'trained' RETURNING *",
+            (token, controller, experiment, n),
+        ).fetchone()
+        if row is not None:
+            events.append(db, "taken_up", experiment=experiment, attempt=n)
+            return from_row(row)
+        found = get(db, experiment, n)
+        if found.outcome is None:
+            raise Busy(f"attempt {n} of {experiment} is {found.state}", hint=f"evo wait {experiment}")
+        raise Refused(f"attempt {n} of {experiment} has ended ({found.outcome}): no evaluation is owed")
+
+
+def live(db: sqlite3.Connection) -> list[Attempt]:
+    """Attempts without an outcome (queued, running, trained), oldest first."""
+    return [from_row(row) for row in db.execute("SELECT * FROM attempt WHERE outcome IS NULL ORDER BY id")]
+
+
+def live_of(db: sqlite3.Connection, experiment: str) -> Attempt | None:
+    row = db.execute("SELECT * FROM attempt WHERE experiment = ? AND outcome IS NULL", (experiment,)).fetchone()
+    return None if row is None else from_row(row)
+
+
+def of(db: sqlite3.Connection, experiment: str) -> list[Attempt]:
+    """All attempts of an experiment, by number."""
+    return [from_row(row) for row in db.execute("SELECT * FROM attempt WHERE experiment = ? ORDER BY n", (experiment,))]
+
+
+def get(db: sqlite3.Connection, experiment: str, n: int) -> Attempt:
+    row = db.execute("SELECT * FROM attempt WHERE experiment = ? AND n = ?", (experiment, n)).fetchone()
+    if row is None:
+        raise NotFound(f"{experiment} has no attempt {n}", hint=f"evo show {experiment}")
+    return from_row(row)
+
+
+def by_token(db: sqlite3.Connection, token: str) -> Attempt | None:
+    """The attempt whose live or last token this is."""
+    row = db.execute("SELECT * FROM attempt WHERE token = ?", (token,)).fetchone()
+    return None if row is None else from_row(row)
+
+
+def count(db: sqlite3.Connection) -> int:
+    return int(db.execute("SELECT count(*) FROM attempt").fetchone()[0])
+
+
+def standing_of(attempt: Attempt) -> str:
+    return attempt.outcome or attempt.state
+
+
+def _refuse_standing(owner: Experiment) -> None:
+    if owner.state in RETURNS:
+        hint = f"evo restore {owner.id}" if owner.state == "discarded" else f"branch from {owner.parent}"
+        raise Refused(f"{owner.id} is {owner.state} and is not run", hint=hint)
+
+
+def _refuse_second(db: sqlite3.Connection, experiment: str) -> None:
+    other = live_of(db, experiment)
+    if other is None:
+        return
+    if other.state == "trained":
+        raise Refused(
+            f"attempt {other.n} of {experiment} is trained and its evaluation is owed",
+            hint=f"evo run {experiment} or evo sync goes on at the evaluation",
+        )
+    raise Busy(f"attempt {other.n} of {experiment} is {other.state}", hint=f"evo wait {experiment}")
+
+
+def _refuse_beyond_cap(db: sqlite3.Connection, owner: Experiment, *, seed: int, cap: int) -> None:
+    """Every attempt that started counts: `ok` and any failure; only `lost` does not."""
+    used = db.execute(
+        "SELECT count(*) FROM attempt WHERE experiment = ? AND seed = ? AND outcome <> 'lost'", (owner.id, seed)
+    ).fetchone()[0]
+    if used >= cap:
+        way_out = "evo discard {0} --reason …" if owner.state != "committed" else "leave {0} as it is"
+        raise Refused(
+            f"{owner.id} has used {used} of {cap} attempts with seed {seed} (max-attempts)",
+            hint=f"{way_out.format(owner.id)}, then a new branch: evo new --parent {owner.parent or owner.id} …",
+        )
+
+
+def from_row(row: sqlite3.Row) -> Attempt:
+    return Attempt(
+        experiment=row["experiment"],
+        n=row["n"],
+        seed=row["seed"],
+        token=row["token"],
+        state=row["state"],
+        created_at=row["created_at"],
+        outcome=row["outcome"],
+        failure=row["failure"],
+        message=row["message"],
+        executor=row["executor"],
+        detached=bool(row["is_detached"]),
+        isolation=row["isolation"],
+        train_seconds=row["train_seconds"],
+        eval_seconds=row["eval_seconds"],
+        gpu_seconds=row["gpu_seconds"],
+        ended_at=row["ended_at"],
+        commit=row["commit_sha"],
+        content_hash=row["content_hash"],
+        weights_hash=row["weights_hash"],
+        is_noop=bool(row["is_noop"]),
+        controller=row["controller"],
+    )
