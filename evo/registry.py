@@ -7,7 +7,6 @@ entry-point group `evo.<family>`; a built-in name cannot be taken over.
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any
 
 from evo.errors import NotFound, nearest
@@ -45,9 +44,15 @@ TABLES: dict[str, dict[str, str]] = {
 }
 
 
+def _strangers(family: str) -> Any:
+    from importlib.metadata import entry_points  # 20 ms, which a built-in name does not pay
+
+    return entry_points(group=f"evo.{family}")
+
+
 def names(family: str) -> list[str]:
     """All names of a family, built-ins first."""
-    strangers = [point.name for point in entry_points(group=f"evo.{family}")]
+    strangers = [point.name for point in _strangers(family)]
     return list(TABLES[family]) + [name for name in strangers if name not in TABLES[family]]
 
 
@@ -57,7 +62,7 @@ def load(family: str, name: str) -> Any:
     if target is not None:
         module, _, attribute = target.partition(":")
         return getattr(import_module(module), attribute)
-    for point in entry_points(group=f"evo.{family}"):
+    for point in _strangers(family):
         if point.name == name:
             return point.load()
     raise NotFound(f"no {family} named {name!r}", hint=nearest(name, names(family)))

@@ -77,6 +77,8 @@ class Job:
     slots_dir: str = ""
     grace_s: float = 10.0
     no_output_is_failure: bool = True
+    isolation: str = "none"
+    """What `train.argv` is wrapped in: copied into the result."""
     schema: str = "evo-job/1"
 
 
@@ -119,8 +121,11 @@ class EvalJob:
     generation: dict[str, object] = field(default_factory=dict)
     """max_new_tokens, temperature, top_p, samples, seed, batch_size, stop."""
     forbidden: list[str] = field(default_factory=list)
+    worst: float | None = 0.0
+    """The score of a forbidden output: `low`, or `high` where less is better. None where the range is open."""
     system_prompt: str = ""
     chat_template: str | None = None
+    """The template's text, not a path; None: the base model's own."""
     command: str = ""
     low: float | None = 0.0
     high: float | None = 1.0
@@ -159,9 +164,11 @@ class AttemptFolder:
         self.artifacts = root / "artifacts.json"
         self.train_log = root / "train.log"
         self.eval_log = root / "eval.log"
+        self.supervisor_log = root / "supervisor.log"
         self.output = root / "output"
         self.traces = root / "traces"
         self.home = root / "home"
+        self.tmp = root / "tmp"
         self.eval_dir = root / "eval"
         self.eval_job = root / "eval" / "job.json"
         self.eval_results = root / "eval" / "results.jsonl"

@@ -1,0 +1,251 @@
+"""Backend `hf`: generate with transformers, in this process.
+
+Invariant: prompt and generation are the pinned base model's. Tokenizer, chat template, end tokens and architecture come
+from the base (or the job); the trained folder gives tensors and nothing else. Weights are read from safetensors only,
+and a tensor that is missing is an error, not a random one. An answer does not depend on what shared its batch.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from jinja2 import TemplateError
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+
+from evo.domain.item import Item, ItemResult
+from evo.domain.job import EvalJob
+from evo.errors import MissingExtra, RunFailed, UsageError
+from evo.evaluate.generation import Generation, generation_of
+from evo.evaluate.grading import Grader, Names
+from evo.evaluate.weights import is_adapter, pickled_weights, weight_files
+
+Thing = TypeVar("Thing")
+Made = TypeVar("Made")
+
+
+class Answer(NamedTuple):
+    item: Item
+    sample: int
+    output: str
+
+
+class Prompt(NamedTuple):
+    item: Item
+    tokens: list[int]
+
+
+class HfBackend:
+    """`load` then `generate` may be called again and again in one process; `results` is both, once, graded."""
+
+    def __init__(self, job: EvalJob) -> None:
+        self._job = job
+        self._base = Path(job.base_model or job.model)
+        self._generation = generation_of(job.generation)
+        self._device = _device(job.device)
+        self._tokenizer = _tokenizer(self._base, job.chat_template)
+        self._pinned = _generation_config(self._base, self._tokenizer, self._generation)
+        self._model: Any = None
+        if "OMP_NUM_THREADS" not in os.environ:
+            torch.set_num_threads(1)
+
+    def results(self, items: Sequence[Item]) -> Iterator[ItemResult]:
+        grader = Grader(self._job, items)
+        self.load(Path(self._job.model))
+        for answer in self.generate(items):
+            yield grader.grade(answer.item, answer.sample, answer.output)
+
+    def load(self, folder: Path) -> None:
+        """Take the weights in `folder`: full ones, or an adapter on the base. RunFailed where they do not fit."""
+        self._model = None
+        config = AutoConfig.from_pretrained(self._base)
+        dtype = getattr(torch, self._job.dtype)
+        if is_adapter(folder):
+            model = _adapted(_full(self._base, config=config, dtype=dtype), folder)
+        else:
+            model = _full(folder, config=config, dtype=dtype)
+        model.generation_config = self._pinned
+        self._model = model.to(self._device).eval()
+
+    def generate(self, items: Sequence[Item]) -> Iterator[Answer]:
+        """An answer for each item and sample, longest prompts first; greedy answers are made once and given k times."""
+        settings = self._generation
+        prompts = sorted(self._prompts(items), key=lambda prompt: -len(prompt.tokens))
+        draws = settings.samples if settings.temperature else 1
+        for draw in range(draws):
+            torch.manual_seed(settings.seed + draw)
+            for prompt, output in in_batches(prompts, self._answer, size=settings.batch_size):
+                for sample in range(settings.samples) if draws == 1 else [draw]:
+                    yield Answer(prompt.item, sample, output)
+
+    def _prompts(self, items: Sequence[Item]) -> Iterator[Prompt]:
+        names = Names(self._job, items)
+        limit = getattr(self._model.config, "max_position_embeddings", None)
+        for item in items:
+            messages = [{"role": role, "content": content} for role, content in item.messages]
+            if self._job.system_prompt and item.messages[0][0] != "system":
+                messages.insert(0, {"role": "system", "content": self._job.system_prompt})
+            try:
+                text = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+            except TemplateError as error:
+                raise RunFailed(f"the chat template refuses the {names(item.id)}: {error}") from None
+            tokens = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+            if limit is not None and len(tokens) >= limit:
+                problem = f"the {names(item.id)} has {len(tokens)} tokens, and the model reads {limit}"
+                raise RunFailed(problem, hint="shorten the item or the system prompt")
+            yield Prompt(item, tokens)
+
+    def _answer(self, prompts: Sequence[Prompt]) -> list[tuple[Prompt, str]]:
+        """Generate for one batch, padded on the left."""
+        width = max(len(prompt.tokens) for prompt in prompts)
+        ids_B_T = torch.full((len(prompts), width), self._pinned.pad_token_id, dtype=torch.long)
+        mask_B_T = torch.zeros_like(ids_B_T)
+        for row, prompt in enumerate(prompts):
+            ids_B_T[row, width - len(prompt.tokens) :] = torch.tensor(prompt.tokens)
+            mask_B_T[row, width - len(prompt.tokens) :] = 1
+        stop = self._generation.stop
+        with torch.inference_mode():
+            out_B_T = self._model.generate(
+                input_ids=ids_B_T.to(self._device),
+                attention_mask=mask_B_T.to(self._device),
+                generation_config=self._pinned,
+                stopping_criteria=[StopAtText(self._tokenizer, stop, prompt_width=width)] if stop else None,
+            )
+        rows = out_B_T[:, width:].tolist()
+        return [(prompt, self._text(tokens)) for prompt, tokens in zip(prompts, rows, strict=True)]
+
+    def _text(self, tokens: list[int]) -> str:
+        """The answer up to its first end token and its first stop text."""
+        ends = [place for place, token in enumerate(tokens) if token in (self._pinned.eos_token_id or ())]
+        text: str = self._tokenizer.decode(
+            tokens[: ends[0]] if ends else tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        cuts = [text.index(stop) for stop in self._generation.stop if stop in text]
+        return text[: min(cuts)] if cuts else text
+
+
+class StopAtText:
+    """Ends a row when one of `stop` is in what it has written; only the tail is decoded at each step."""
+
+    def __init__(self, tokenizer: Any, stop: Sequence[str], *, prompt_width: int) -> None:
+        self._tokenizer = tokenizer
+        self._stop = stop
+        self._prompt_width = prompt_width
+        self._tail = max(len(text.encode()) for text in stop) + 4
+
+    def __call__(self, ids_B_T: Any, scores: Any, **kwargs: Any) -> Any:
+        del scores, kwargs
+        start = max(self._prompt_width, ids_B_T.shape[1] - self._tail)
+        texts = self._tokenizer.batch_decode(ids_B_T[:, start:], skip_special_tokens=True)
+        done = [any(stop in text for stop in self._stop) for text in texts]
+        return torch.tensor(done, device=ids_B_T.device)
+
+
+def in_batches(
+    things: Sequence[Thing], run: Callable[[Sequence[Thing]], Sequence[Made]], *, size: int
+) -> Iterator[Made]:
+    """`run` on up to `size` things at a time; where memory runs out the batch is halved, and stays so."""
+    start = 0
+    while start < len(things):
+        batch = things[start : start + size]
+        try:
+            made = run(batch)
+        except RuntimeError as error:
+            if not _is_out_of_memory(error):
+                raise
+            if len(batch) == 1:
+                raise RunFailed("one item alone does not fit into memory", hint="eval.max-new-tokens, dtype") from None
+            size = len(batch) // 2
+            made = []
+        if not made:
+            torch.cuda.empty_cache()
+            continue
+        start += len(batch)
+        yield from made
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError("model.device is cuda, and torch sees no such device", hint="evo config set model.device auto")
+    return name
+
+
+def _tokenizer(base: Path, template: str | None) -> Any:
+    """The base's tokenizer, padding on the left, with the pinned template."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(base, padding_side="left")
+    except (OSError, ValueError) as error:
+        raise RunFailed(f"the tokenizer of {base} cannot be loaded: {error}") from error
+    if template is not None:
+        tokenizer.chat_template = template
+    if not tokenizer.chat_template:
+        raise UsageError(
+            f"the base model {base} has no chat template", hint="evo init --chat-template FILE or from:MODEL"
+        )
+    return tokenizer
+
+
+def _generation_config(base: Path, tokenizer: Any, settings: Generation) -> Any:
+    """evo.yaml's settings with the base's end tokens; nothing else that the base suggests is taken over."""
+    if settings.max_new_tokens < 1:
+        raise UsageError("eval.max-new-tokens must be at least 1")
+    try:
+        suggested = GenerationConfig.from_pretrained(base).eos_token_id
+    except OSError:
+        suggested = AutoConfig.from_pretrained(base).eos_token_id
+    listed = suggested if isinstance(suggested, list) else [suggested]
+    ends = sorted({token for token in [*listed, tokenizer.eos_token_id] if token is not None})
+    pad = tokenizer.pad_token_id
+    sampling = {"temperature": settings.temperature, "top_p": settings.top_p, "top_k": 0}
+    return GenerationConfig(
+        max_new_tokens=settings.max_new_tokens,
+        do_sample=settings.temperature > 0,
+        eos_token_id=ends or None,
+        pad_token_id=pad if pad is not None else ends[0] if ends else 0,
+        **(sampling if settings.temperature > 0 else {}),
+    )
+
+
+def _full(folder: Path, *, config: Any, dtype: Any) -> Any:
+    """Full weights as the architecture `config`. RunFailed where a tensor is missing or has another shape."""
+    if not weight_files(folder):
+        pickles = pickled_weights(folder)
+        found = f"only pickled weights ({', '.join(pickles)}), which are not loaded" if pickles else "no weights"
+        raise RunFailed(f"{folder} holds {found}", hint="save them as safetensors: model.save_pretrained(folder)")
+    try:
+        model, info = AutoModelForCausalLM.from_pretrained(
+            folder, config=config, dtype=dtype, use_safetensors=True, output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise RunFailed(f"the weights in {folder} cannot be loaded: {error}") from error
+    missing = sorted(info["missing_keys"])
+    if missing:
+        raise RunFailed(f"the weights in {folder} lack {len(missing)} tensors of the base model: {missing[0]} first")
+    return model
+
+
+def _adapted(model: Any, folder: Path) -> Any:
+    try:
+        from peft import PeftModel  # half a second, which full weights do not pay
+    except ModuleNotFoundError as error:
+        raise MissingExtra("peft", "train") from error
+
+    if not weight_files(folder):
+        found = ", ".join(pickled_weights(folder)) or "nothing"
+        raise RunFailed(f"the adapter in {folder} has no adapter_model.safetensors (found: {found})")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="Found missing adapter keys")
+        try:
+            return PeftModel.from_pretrained(model, str(folder))
+        except (OSError, ValueError, RuntimeError, UserWarning) as error:
+            raise RunFailed(f"the adapter in {folder} does not fit the base model: {error}") from error

@@ -1,0 +1,138 @@
+"""One evaluation as a process: an EvalJob in, `results.jsonl` and `summary.json` out.
+
+Invariant: `summary.json` is written last, so where it lies the results are whole, and belong to this job. Exit codes:
+0 done; 3 the results are invalid; 1 anything else. The last line on standard error says `evo: …`; a bug keeps its
+traceback before it. With the `command` backend nothing beyond the standard library is imported.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from evo.domain.item import Item, ItemError, ItemResult, parse_item
+from evo.domain.job import EvalJob, EvalSummary
+from evo.errors import EvoError, FileFormatError, NotFound, UsageError
+from evo.evaluate.engine import engine_of
+from evo.evaluate.generation import generation_of
+from evo.evaluate.grading import SEALED, InvalidResults, Names
+from evo.evaluate.progress import with_progress
+from evo.evaluate.weights import weights_hash
+from evo.files import read_json, write_json, write_jsonl
+from evo.registry import load
+from evo.validation import plain, restore
+
+INVALID = 3
+OFFLINE = {
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+
+def main(argv: list[str]) -> int:
+    sys.excepthook = _report_bug
+    if len(argv) != 1:
+        return _end("usage: python -m evo.evaluate EVALJOB.json", 1)
+    os.environ.update(OFFLINE)
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    try:
+        evaluate(restore(EvalJob, read_json(Path(argv[0]))))
+    except InvalidResults as error:
+        return _end(error.message, INVALID)
+    except EvoError as error:
+        return _end(f"{error.message} ({error.hint})" if error.hint else error.message, 1)
+    return 0
+
+
+def evaluate(job: EvalJob) -> EvalSummary:
+    """Answer, grade and write. EvoError for what a user can mend; InvalidResults among them."""
+    began = time.perf_counter()
+    out = Path(job.out_dir)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "summary.json").unlink(missing_ok=True)
+    items = read_items(Path(job.items), is_sealed=job.split in SEALED)
+    if not Path(job.model).is_dir():
+        raise NotFound(f"the folder of weights {job.model} does not exist")
+    weights = weights_hash(Path(job.model))
+    samples = generation_of(job.generation).samples
+    found = load("backend", job.backend)(job).results(items)
+    results = complete(with_progress(found, len(items) * samples), items, samples=samples, names=Names(job, items))
+    mode = 0o644 if job.keep_output else 0o600
+    write_jsonl(out / "results.jsonl", map(_row, results), mode=mode)
+    summary = EvalSummary(
+        eval_hash=job.eval_hash,
+        split=job.split,
+        n=len(items),
+        weights_hash=weights,
+        seconds=round(time.perf_counter() - began, 3),
+        engine=engine_of(job.backend),
+    )
+    write_json(out / "summary.json", plain(summary), mode=mode)
+    return summary
+
+
+def read_items(path: Path, *, is_sealed: bool) -> list[Item]:
+    """The items of a JSONL file, ids unique. FileFormatError names line and field; sealed text is not quoted."""
+    try:
+        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    except FileNotFoundError:
+        raise NotFound(f"{path} does not exist") from None
+    if lines == [""]:
+        raise UsageError(f"{path} holds no items")
+    items: dict[str, Item] = {}
+    for number, line in enumerate(lines, start=1):
+        try:
+            item = parse_item(json.loads(line), needs_target=False)
+        except ItemError as error:
+            raise FileFormatError(path, str(error), line=number, field=error.field) from None
+        except json.JSONDecodeError as error:
+            raise FileFormatError(path, f"is not JSON: {error.msg}", line=number) from None
+        if item.id in items:
+            raise FileFormatError(path, "double id" + ("" if is_sealed else f" {item.id!r}"), line=number, field="id")
+        items[item.id] = item
+    return list(items.values())
+
+
+def complete(results: Iterable[ItemResult], items: Sequence[Item], *, samples: int, names: Names) -> list[ItemResult]:
+    """`results` in the order of `items`, one for each item and sample. InvalidResults names what does not fit."""
+    found: dict[tuple[str, int], ItemResult] = {}
+    wanted = [(item.id, sample) for item in items for sample in range(samples)]
+    legal = set(wanted)
+    for result in results:
+        key = (result.item, result.sample)
+        if key not in legal:
+            raise InvalidResults(f"the backend gave a result for no item of the job, or for sample {result.sample}")
+        if key in found:
+            raise InvalidResults(f"the backend gave two results for the {names(result.item)}, sample {result.sample}")
+        found[key] = result
+    for item, sample in wanted:
+        if (item, sample) not in found:
+            raise InvalidResults(f"the backend gave no result for the {names(item)}, sample {sample}")
+    return [found[key] for key in wanted]
+
+
+def _row(result: ItemResult) -> dict[str, object]:
+    row = plain(result)
+    if result.output is None:
+        del row["output"]
+    return dict(row)
+
+
+def _end(message: str, code: int) -> int:
+    sys.stderr.write("evo: " + " ".join(message.split()) + "\n")
+    return code
+
+
+def _report_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    sys.__excepthook__(kind, error, trace)
+    _end(f"the evaluation broke: {kind.__name__}: {error}", 1)
