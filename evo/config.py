@@ -145,7 +145,11 @@ class EvoConfig:
 
 @dataclass(frozen=True)
 class ParamSpec:
-    """One typed, ranged parameter of a recipe. `above`/`below` are exclusive bounds, `min`/`max` inclusive."""
+    """One typed, ranged parameter of a recipe. `above`/`below` are exclusive bounds, `min`/`max` inclusive.
+
+    `alias` is a short name for the command line (`lr`). A parameter whose default is null may stay null, unless it is
+    `required`.
+    """
 
     type: Literal["float", "int", "str", "bool", "list"]
     default: float | int | str | bool | list[str] | None = None
@@ -154,6 +158,8 @@ class ParamSpec:
     above: float | None = None
     below: float | None = None
     choices: list[str | int | float] = field(default_factory=list)
+    alias: str = ""
+    required: bool = False
     doc: str = ""
 
 

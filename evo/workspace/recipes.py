@@ -1,0 +1,196 @@
+"""Recipes: finding them by name, reading them, checking them, copying them.
+
+Invariant: a recipe of the workspace shadows the shipped one of that name; what is returned was validated, from a copy
+by hash where recipe.yaml did not change since the last write.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+from evo import assets
+from evo.config import RecipeConfig
+from evo.errors import FileFormatError, NotFound, Refused, UsageError, nearest
+from evo.files import sha256_text, write_json
+from evo.validation import plain, restore, validate
+from evo.workspace.folders import copy_files, hash_files
+from evo.workspace.layout import Layout
+from evo.workspace.params import apply_params, check_param, grid
+from evo.workspace.settings import schema_hash
+
+__all__ = ["RecipeSource", "apply_params", "check", "copy", "find_recipe", "grid", "load_recipe", "names", "refresh"]
+
+CONFIG = "recipe.yaml"
+PAGE = "train.py"
+
+
+@dataclass(frozen=True)
+class RecipeSource:
+    """`sha256` covers the names and contents of all files of the folder."""
+
+    name: str
+    folder: Path
+    config: RecipeConfig
+    sha256: str
+    is_shipped: bool
+
+
+@dataclass(frozen=True)
+class Fault:
+    path: str
+    line: int | None
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.path}" + (f", line {self.line}" if self.line else "") + f": {self.problem}"
+
+
+def shipped() -> Path:
+    return assets.folder("recipes")
+
+
+def names(layout: Layout | None) -> dict[str, Path]:
+    """Name -> folder of every recipe that can be called by name, sorted."""
+    found: dict[str, Path] = {}
+    for home in (shipped(), layout.recipes if layout else None):
+        if home is not None and home.is_dir():
+            found |= {folder.name: folder for folder in home.iterdir() if (folder / CONFIG).is_file()}
+    return dict(sorted(found.items()))
+
+
+def find_folder(layout: Layout | None, name: str) -> Path:
+    """The folder of a recipe: a path when `name` has a slash, else by name. NotFound says what is near."""
+    if "/" in name or name in (".", ".."):
+        folder = Path(name).expanduser()
+        if not (folder / CONFIG).is_file():
+            raise NotFound(f"{folder} holds no {CONFIG}", hint="evo recipe list shows the recipes that have a name")
+        return folder.resolve()
+    for home in (layout.recipes if layout else None, shipped()):
+        if home is not None and (home / name / CONFIG).is_file():
+            return home / name
+    raise NotFound(f"no recipe named {name!r}", hint=nearest(name, names(layout)))
+
+
+def find_recipe(layout: Layout, name: str) -> RecipeSource:
+    """The recipe called `name` or at that path, read and validated."""
+    return load_recipe(layout, find_folder(layout, name))
+
+
+def load_recipe(layout: Layout | None, folder: Path) -> RecipeSource:
+    """The recipe in `folder`. FileFormatError names line and field; NotFound when there is no recipe.yaml."""
+    return RecipeSource(
+        name=folder.name,
+        folder=folder,
+        config=_config(layout, folder / CONFIG),
+        sha256=hash_files(folder),
+        is_shipped=folder.parent == shipped(),
+    )
+
+
+def refresh(layout: Layout) -> None:
+    """Keep a validated copy of every named recipe, so that the next command need not parse it."""
+    for folder in names(layout).values():
+        path = folder / CONFIG
+        text = _read(path)
+        kept = _copy_path(layout, text)
+        if not kept.is_file():
+            write_json(kept, plain(_validated(path, text)))
+
+
+def _config(layout: Layout | None, path: Path) -> RecipeConfig:
+    text = _read(path)
+    if layout is not None:
+        try:
+            return restore(RecipeConfig, json.loads(_copy_path(layout, text).read_bytes()))
+        except (OSError, ValueError):
+            pass
+    return _validated(path, text)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise NotFound(f"{path} does not exist", hint="a recipe is a folder with recipe.yaml and train.py") from None
+    except UnicodeDecodeError as error:
+        raise FileFormatError(path, f"is not UTF-8: byte {error.start}") from None
+
+
+def _copy_path(layout: Layout, text: str) -> Path:
+    return layout.cache / "recipes" / f"{sha256_text(schema_hash() + text)}.json"
+
+
+def _validated(path: Path, text: str) -> RecipeConfig:
+    document = import_module("evo.workspace.yamlfile").parse(text, path=path)
+    config = validate(RecipeConfig, document.data, path=path, line_of=document.line_of)
+    for name, spec in config.params.items():
+        if spec.default is None:
+            continue
+        try:
+            check_param(spec, spec.default, name=name)
+        except UsageError as error:
+            line = document.line_of(("params", name, "default"))
+            raise FileFormatError(path, error.message, line=line, field=f"params.{name}.default") from None
+    return config
+
+
+def check(folder: Path) -> list[Fault]:
+    """Everything that is wrong with a recipe, as far as it can be seen without running it."""
+    return [*_faults_of_config(folder), *_faults_of_pages(folder)]
+
+
+def _faults_of_config(folder: Path) -> Iterator[Fault]:
+    path = folder / CONFIG
+    try:
+        config = _validated(path, _read(path))
+    except FileFormatError as error:
+        field = f"field {error.field}: " if error.field else ""
+        yield Fault(error.path, error.line, field + error.message.partition(": ")[2])
+        return
+    except NotFound as error:
+        yield Fault(str(path), None, error.message)
+        return
+    if not (folder / PAGE).is_file() and "argv" not in config.params:
+        yield Fault(str(folder / PAGE), None, "is missing, and no parameter argv stands in for it")
+    aliases = [spec.alias for spec in config.params.values() if spec.alias]
+    for alias in sorted({alias for alias in aliases if aliases.count(alias) > 1 or alias in config.params}):
+        yield Fault(str(path), None, f"the alias {alias!r} means two parameters")
+
+
+def _faults_of_pages(folder: Path) -> Iterator[Fault]:
+    for path in sorted(folder.glob("*.py")):
+        try:
+            tree = ast.parse(path.read_bytes(), filename=str(path))
+        except SyntaxError as error:
+            yield Fault(str(path), error.lineno, f"is not Python: {error.msg}")
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.keyword) and node.arg == "device_map" and _is_auto(node.value):
+                problem = 'device_map="auto" spreads the model over devices that the trainer does not know of'
+                yield Fault(str(path), node.value.lineno, problem)
+
+
+def _is_auto(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value == "auto"
+
+
+def copy(layout: Layout, name: str, *, to: str = "") -> Path:
+    """Copy a recipe into the workspace's own `recipes/`, as `to` (default: its own name, which it then shadows)."""
+    source = find_folder(layout, name)
+    new = to or source.name
+    if "/" in new or new.startswith("."):
+        raise UsageError(f"{new!r} cannot be the name of a recipe", hint="letters, digits, dashes")
+    target = layout.recipes / new
+    if target.exists():
+        raise Refused(f"{target} exists already", hint=f"evo recipe copy {name} OTHER_NAME")
+    draft = target.with_name(f".{new}.part")
+    shutil.rmtree(draft, ignore_errors=True)
+    copy_files(source, draft)
+    draft.rename(target)
+    return target

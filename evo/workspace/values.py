@@ -1,0 +1,158 @@
+"""Words of a command line or an environment variable as values of evo.yaml, by the schema's types and ranges.
+
+Invariant: what `parse_value` returns passes the schema's check of that key, and no library was imported for it.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import is_dataclass
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from annotated_types import Ge, Gt, Le, Lt, MinLen
+
+from evo.config import EvoConfig, config_keys
+from evo.errors import UsageError, nearest
+from evo.validation import to_name
+
+_WORDS: dict[str, object] = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+_NOTHING = frozenset({"none", "null", "~", ""})
+
+
+def check_key(key: str) -> str:
+    """The key as evo.yaml spells it. UsageError names the nearest one."""
+    spelled = key.replace("_", "-")
+    if spelled not in known_keys():
+        raise UsageError(f"no setting named {key!r}", hint=nearest(spelled, known_keys()))
+    return spelled
+
+
+@functools.cache
+def known_keys() -> tuple[str, ...]:
+    return tuple(config_keys())
+
+
+def parse_value(key: str, text: str, *, origin: str = "") -> Any:
+    """`text` as the value of the dotted `key`: `1e-5`, `auto`, `none`, `true`, `["\\n"]`, `0,1`.
+
+    UsageError names `origin` (default: the key) and what may stand there.
+    """
+    hint = _hint(check_key(key))
+    for kind in _alternatives(hint):
+        try:
+            value = _read(kind, text)
+        except ValueError:
+            continue
+        problem = _out_of_range(kind, value)
+        if problem:
+            raise UsageError(f"{origin or key}: {text} {problem}")
+        return value
+    raise UsageError(f"{origin or key}: {text!r} is not {_describe(hint)}")
+
+
+def _hint(key: str) -> Any:
+    hint: Any = EvoConfig
+    for part in key.split("."):
+        hint = get_type_hints(hint, include_extras=True)[to_name(part)]
+    return hint
+
+
+def _alternatives(hint: Any) -> list[Any]:
+    """The members of a union: words and nothing before numbers, text last."""
+    members = list(get_args(hint)) if get_origin(hint) in (Union, UnionType) else [hint]
+    return sorted(members, key=_rank)
+
+
+def _rank(member: Any) -> int:
+    kind = _bare(member)
+    if kind is str:
+        return 2
+    return 0 if get_origin(kind) is Literal or kind is NoneType else 1
+
+
+def _bare(hint: Any) -> Any:
+    return get_args(hint)[0] if get_origin(hint) is Annotated else hint
+
+
+def _read(hint: Any, text: str) -> Any:
+    """ValueError when `text` is none of that type."""
+    kind = _bare(hint)
+    if get_origin(kind) is Literal:
+        if text not in get_args(kind):
+            raise ValueError(text)
+        return text
+    if get_origin(kind) is list:
+        return _read_list(get_args(kind)[0], text)
+    return read_scalar(kind, text)
+
+
+def read_scalar(kind: Any, text: str) -> Any:
+    """`text` as a bool, int, float, str or None. ValueError otherwise; NaN and inf are no numbers."""
+    if kind is NoneType:
+        if text.lower() not in _NOTHING:
+            raise ValueError(text)
+        return None
+    if kind is bool:
+        try:
+            return _WORDS[text.lower()]
+        except KeyError:
+            raise ValueError(text) from None
+    if kind is float:
+        number = float(text)
+        if not math.isfinite(number):
+            raise ValueError(text)
+        return number
+    return int(text) if kind is int else text
+
+
+def _read_list(kind: Any, text: str) -> list[Any]:
+    """A JSON list; numbers may also be parted by commas; any other text is a list of that one."""
+    if text.lstrip().startswith("["):
+        entries = json.loads(text)
+        if kind is float:
+            return [read_scalar(float, json.dumps(entry)) for entry in entries]
+        if not all(isinstance(entry, kind) for entry in entries):
+            raise ValueError(text)
+        return list(entries)
+    if kind is str:
+        return [text] if text else []
+    return [read_scalar(kind, part.strip()) for part in text.split(",")]
+
+
+def _out_of_range(hint: Any, value: Any) -> str:
+    """How `value` breaks the bounds of an annotated type; empty when it keeps them."""
+    for bound in get_args(hint)[1:] if get_origin(hint) is Annotated else ():
+        if isinstance(bound, Ge) and not value >= bound.ge:
+            return f"must be at least {bound.ge}"
+        if isinstance(bound, Gt) and not value > bound.gt:
+            return f"must be more than {bound.gt}"
+        if isinstance(bound, Le) and not value <= bound.le:
+            return f"must be at most {bound.le}"
+        if isinstance(bound, Lt) and not value < bound.lt:
+            return f"must be less than {bound.lt}"
+        if isinstance(bound, MinLen) and len(value) < bound.min_length:
+            return f"must have at least {bound.min_length} entries"
+    return ""
+
+
+def _describe(hint: Any) -> str:
+    """What may stand there, in words."""
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text", NoneType: "none"}
+    return " or ".join(_describe_one(_bare(member), names) for member in _alternatives(hint))
+
+
+def _describe_one(kind: Any, names: dict[Any, str]) -> str:
+    if get_origin(kind) is Literal:
+        return one_of(get_args(kind))
+    if get_origin(kind) is list:
+        return f"a list of {'numbers' if get_args(kind)[0] is float else 'texts'}"
+    assert not is_dataclass(kind)
+    return names[kind]
+
+
+def one_of(words: Sequence[object]) -> str:
+    return " or ".join(str(word) for word in words) if len(words) < 3 else "one of " + ", ".join(map(str, words))
