@@ -1,0 +1,207 @@
+"""The supervisor of one attempt: `python -m evo.runner.child FOLDER`, the fencing token on standard input.
+
+It waits for its turn, trains, ends every process that training left, evaluates, and writes `result.json`, always
+last. Promises: no process of the attempt outlives it in the ordinary course; nothing that training wrote under the
+name of a record (result, trained, eval/) survives training; the token is on disk only after training has ended.
+When its controller is gone it ends the tree and writes no result: what is finished is picked up by `evo sync`.
+It knows no machine learning, no database and no git, and imports only light modules: it is on the way of every run.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from typing import Any, NamedTuple, NoReturn
+
+from evo.runner import failures, leases, proc, records
+from evo.runner.failures import Verdict
+from evo.runner.stage import Ending, Family, Order, Pulse, run_stage
+
+_STAGES = {"train": "training", "evaluate": "evaluating"}
+
+
+class _Interrupted(Exception):
+    """The attempt is to end before a stage could start: `aborted` or `orphaned`."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
+class _Kept(NamedTuple):
+    """Records of ops that lie within reach of the training, as they were before it."""
+
+    job: bytes
+    eval_job: bytes | None
+
+
+class Supervisor:
+    """One attempt, from job.json to result.json."""
+
+    def __init__(self, folder: str, token: str, *, is_exclusive: bool) -> None:
+        content = records.read_bytes(f"{folder}/{records.JOB}")
+        job = records.read_record(f"{folder}/{records.JOB}")
+        if content is None or job is None:
+            raise ValueError(f"{folder}/{records.JOB} is no job")
+        self.folder = folder
+        self.token = token
+        self.job: dict[str, Any] = job
+        self.kept = _Kept(content, records.read_bytes(f"{folder}/{records.EVAL_JOB}"))
+        self.family = Family(folder, is_exclusive=is_exclusive)
+        self.pulse = Pulse(folder, job.get("controller"), takes_signals=is_exclusive)
+        self.env: dict[str, str] = {proc.MARK: folder}
+        self.train_seconds: float | None = None
+        self.eval_seconds: float | None = None
+        self.stage = "train" if job.get("train") else "evaluate"
+
+    def path(self, name: str) -> str:
+        return f"{self.folder}/{name}"
+
+    def run(self) -> None:
+        try:
+            self.show("queued")
+            self.await_turn()
+            verdict = self.train() if self.job.get("train") else self.trained_before()
+            if verdict.outcome == "ok" and self.job.get("evaluate"):
+                verdict = self.evaluate()
+        except _Interrupted as interrupted:
+            if interrupted.cause == "orphaned":
+                return
+            verdict = Verdict("killed", "aborted", "aborted")
+        self.write_result(verdict)
+
+    def show(self, stage: str) -> None:
+        """What `poll` and `evo status` see. It need not outlive a power cut: the process would not either."""
+        record = {"process": proc.identity(os.getpid()), "stage": stage, "since": time.time()}
+        records.write_record(self.path(records.SUPERVISOR), record, is_durable=False)
+
+    def await_turn(self) -> None:
+        """Until a slot and the GPUs are free. Leases are held by this process and end with it."""
+        self.check(self.pulse.wait())
+        if self.job.get("slots_dir"):
+            self.await_lease(self.job["slots_dir"], leases.slot_names(self.job.get("slots", 1)), 1)
+        if self.job.get("gpus"):
+            stage = self.job.get("train") or self.job.get("evaluate") or {}
+            visible = leases.visible_gpus({**os.environ, **stage.get("env", {})})
+            held = self.await_lease(leases.gpu_folder(), visible, self.job["gpus"])
+            self.env["CUDA_VISIBLE_DEVICES"] = ",".join(held)
+
+    def await_lease(self, folder: str, names: list[str], count: int) -> list[str]:
+        while (held := leases.take(folder, names, count=count)) is None:
+            self.check(self.pulse.wait(0.05))
+        return [name for name, _ in held]
+
+    def check(self, cause: str) -> None:
+        if cause:
+            raise _Interrupted(cause)
+
+    def run_stage(self, name: str) -> tuple[Ending, str]:
+        self.stage = name
+        self.show(_STAGES[name])
+        order = Order(**self.job[name])
+        order = order._replace(env={**order.env, **self.env})
+        ending = run_stage(order, self.family, pulse=self.pulse, grace_s=self.job.get("grace_s", 10.0))
+        if ending.cause == "orphaned":
+            raise _Interrupted("orphaned")
+        return ending, order.log
+
+    def train(self) -> Verdict:
+        for name in (records.RESULT, records.TRAINED):
+            records.remove(self.path(name))
+        kills = _memory_kills()
+        ending, log = self.run_stage("train")
+        self.train_seconds = ending.seconds
+        verdict = failures.judge_training(ending, log, was_memory_short=_memory_kills() > kills)
+        output = self.job["run"]["output_dir"]
+        if verdict.outcome == "ok" and self.job.get("no_output_is_failure", True) and records.is_empty_folder(output):
+            verdict = failures.no_output(output, log)
+        self.restore_records()
+        if verdict.outcome == "ok":
+            record = {"token": self.token, "train_seconds": self.train_seconds}
+            records.write_record(self.path(records.TRAINED), record)
+            self.check(self.pulse.wait())
+        return verdict
+
+    def restore_records(self) -> None:
+        """Training is over and its processes are gone: what it wrote in the supervisor's and evaluator's names goes."""
+        for name in (records.RESULT, records.TRAINED, records.EVAL):
+            records.remove(self.path(name))
+        os.mkdir(self.path(records.EVAL), 0o755)
+        records.write_bytes(self.path(records.JOB), self.kept.job, is_durable=False)
+        if self.kept.eval_job is not None:
+            records.write_bytes(self.path(records.EVAL_JOB), self.kept.eval_job, is_durable=False)
+
+    def trained_before(self) -> Verdict:
+        """No training is ordered: the baseline, or an evaluation that is taken up again."""
+        earlier = records.read_record(self.path(records.TRAINED)) or {}
+        if earlier.get("token") == self.token:
+            self.train_seconds = earlier.get("train_seconds")
+        return Verdict("ok")
+
+    def evaluate(self) -> Verdict:
+        ending, log = self.run_stage("evaluate")
+        self.eval_seconds = ending.seconds
+        return failures.judge_evaluation(ending, log)
+
+    def write_result(self, verdict: Verdict) -> None:
+        ordered = self.job.get(self.stage) or {}
+        record = {
+            "token": self.token,
+            **verdict._asdict(),
+            "stage": self.stage,
+            "log": ordered.get("log", ""),
+            "train_seconds": self.train_seconds,
+            "eval_seconds": self.eval_seconds,
+            "isolation": self.job.get("isolation", "none"),
+            "ended_at": _now(),
+            "schema": "evo-result/1",
+        }
+        records.write_record(self.path(records.RESULT), record)
+
+
+def supervise(folder: str, token: str, *, is_exclusive: bool = False) -> None:
+    """Run the attempt in `folder` to its end. `is_exclusive`: this process exists for nothing else."""
+    supervisor = Supervisor(folder, token, is_exclusive=is_exclusive)
+    try:
+        supervisor.run()
+    finally:
+        proc.end_all(supervisor.family.members, grace_s=0.0, between=lambda: None)
+        supervisor.pulse.stop()
+        if not is_exclusive:
+            supervisor.show("ended")  # this process lives on
+
+
+def _memory_kills() -> int:
+    """How often the kernel ended a process for want of memory since boot."""
+    content = b""
+    try:
+        with open("/proc/vmstat", "rb") as file:
+            content = file.read()
+    except OSError:
+        return 0
+    _, found, rest = content.partition(b"\noom_kill ")
+    return int(rest.split(b"\n")[0]) if found else 0
+
+
+def _now() -> str:
+    """As `evo.clock.now`, without its imports."""
+    moment = time.time()
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment)) + f".{int(moment * 1000) % 1000:03d}Z"
+
+
+def main(folder: str) -> NoReturn:
+    """The process: own orphans, no readable memory; the first line of standard input is the token."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    proc.hide_memory()
+    proc.set_subreaper(True)
+    os.chdir("/")
+    token = sys.stdin.readline().strip()
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    supervise(folder, token, is_exclusive=True)
+    os._exit(0)  # at once: whoever waits for the result waits for this exit
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,74 @@
+"""What became of an attempt, told by its folder and its token alone.
+
+Invariant: only a record with the attempt's own token is believed; `lost` is said only when no supervisor works on the
+folder and none can still be started by the controller that claimed it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from evo.domain.job import AttemptFolder, ProcessId, Result
+from evo.runner import process, records
+from evo.validation import restore
+
+FindingKind = Literal["finished", "trained", "running", "starting", "lost"]
+STALE_AFTER_S = 60.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`result` when finished; `train_seconds` when training is over; `why` when lost or running elsewhere.
+
+    `is_stale`: it runs by all that can be seen, but its heartbeat has stopped.
+    """
+
+    kind: FindingKind
+    result: Result | None = None
+    train_seconds: float | None = None
+    heartbeat_age_s: float | None = None
+    is_stale: bool = False
+    why: str = ""
+
+
+def inspect(folder: Path, *, token: str, controller: ProcessId | None, stale_after_s: float = STALE_AFTER_S) -> Finding:
+    """Look, and change nothing. `controller`: the process that claimed the attempt, None when it handed it over."""
+    paths = AttemptFolder(folder)
+    supervisor = process.supervisor_of(folder)
+    age = process.heartbeat_age_s(folder)
+    is_stale = age is not None and age > stale_after_s
+    is_running = _works(supervisor, folder, is_stale=is_stale)
+    result = records.read_record(str(paths.result)) or {}  # after the look at the supervisor: it writes, then ends
+    if result.get("token") == token:
+        return Finding("finished", result=restore(Result, result), heartbeat_age_s=age)
+    if is_running:
+        return Finding("running", heartbeat_age_s=age, is_stale=is_stale)
+    trained = records.read_record(str(paths.trained)) or {}
+    if trained.get("token") == token:
+        return Finding("trained", train_seconds=trained.get("train_seconds"), heartbeat_age_s=age)
+    if supervisor is None and controller is not None and _works(controller, None, is_stale=is_stale):
+        return Finding("starting")
+    return Finding("lost", heartbeat_age_s=age, why=_why(supervisor, controller))
+
+
+def _works(claimed: ProcessId | None, folder: Path | None, *, is_stale: bool) -> bool:
+    """A process of another machine counts as alive while the heartbeat is fresh."""
+    if claimed is None:
+        return False
+    if not process.is_here(claimed):
+        return not is_stale
+    return process.is_alive(claimed) if folder is None else process.has_supervisor(folder)
+
+
+def _why(supervisor: ProcessId | None, controller: ProcessId | None) -> str:
+    here = process.current()
+    for claimed in (supervisor, controller):
+        if claimed is not None and claimed.host == here.host and claimed.boot_id != here.boot_id:
+            return "the machine was restarted"
+        if claimed is not None and claimed.host != here.host:
+            return f"no heartbeat from {claimed.host}"
+    if controller is not None and not process.is_alive(controller):
+        return "its controller is gone"
+    return "its supervisor is gone" if supervisor is not None else "it was never started"
