@@ -26,6 +26,7 @@ FREE_BYTES_TO_READ = 1 << 20
 OLDEST_SQLITE = (3, 37, 0)
 
 WAY_OUT = "put back a copy made by `evo backup`; `evo fsck` says what is wrong with a file"
+_SMALLEST_PAGE = 512
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
 _LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
@@ -48,7 +49,8 @@ def create(path: Path) -> None:
 
 
 def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
-    """An open connection in autocommit mode, rows by name. A read-only one cannot write and never migrates.
+    """An open connection in autocommit mode, rows by name. A read-only one cannot write, never migrates, and leaves no
+    byte and no file on disk other than it was.
 
     StoreError: missing, empty, damaged, not evo's, newer, no room on the disk. Busy: locked for 30 s.
     """
@@ -57,7 +59,7 @@ def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
     _check_disk(path, FREE_BYTES_TO_READ if readonly else FREE_BYTES_TO_WRITE)
     db = None
     try:
-        db = _open(path, "ro" if readonly else "rw")
+        db = _open_to_read(path) if readonly else _open(path, "rw")
         version = _checked_version(db, path)
         if version < VERSION:
             if readonly:
@@ -137,6 +139,19 @@ def _open(path: Path, mode: str) -> sqlite3.Connection:
     return db
 
 
+def _open_to_read(path: Path) -> sqlite3.Connection:
+    """Never a writer, and yet opened `rw` where nobody else has it open: of a WAL database that was closed cleanly,
+    SQLite then takes away again, at the end, the -wal and -shm files that it needs, and `ro` would leave them.
+    """
+    db = _open(path, "ro" if _wal_of(path).exists() else "rw")
+    db.execute("PRAGMA query_only = ON")
+    return db
+
+
+def _wal_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}-wal")
+
+
 def _check_library(path: Path) -> None:
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         needed = ".".join(map(str, OLDEST_SQLITE))
@@ -154,6 +169,8 @@ def _check_file(path: Path) -> None:
         raise StoreError(f"{path} is not a file", hint=WAY_OUT)
     if size == 0:
         raise StoreError(f"{path} is empty", hint=WAY_OUT)
+    if size % _SMALLEST_PAGE and not _wal_of(path).exists():
+        raise StoreError(f"{path} is damaged: it ends within a page, at byte {size}", hint=WAY_OUT)
 
 
 def _check_disk(path: Path, needed: int) -> None:

@@ -67,7 +67,7 @@ CREATE TABLE experiment (
 ) STRICT;
 CREATE INDEX experiment_parent ON experiment (parent);
 CREATE INDEX experiment_state ON experiment (state);
-CREATE INDEX experiment_best ON experiment (epoch, gain) WHERE state IN ('open', 'committed');
+CREATE INDEX experiment_best ON experiment (epoch, gain DESC) WHERE state IN ('open', 'committed');
 
 CREATE TABLE experiment_key (
     key TEXT PRIMARY KEY,
