@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -44,7 +44,7 @@ def per_item(results: Iterable[ItemResult]) -> dict[str, float]:
     return {item: sum(scores) / len(scores) for item, scores in sums.items()}
 
 
-def mean_over_seeds(runs: list[Mapping[str, float]]) -> dict[str, float]:
+def mean_over_seeds(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Item id -> mean over runs, for the items that every run has."""
     if not runs:
         return {}

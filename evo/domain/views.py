@@ -125,6 +125,12 @@ class ExperimentView:
     slices: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     children: list[str] = field(default_factory=list)
+    claim: str = ""
+    """What the score speaks for: `one run`, or `mean of 3 seeds`."""
+    evidence: float | None = None
+    """ζ over the last committed node, from dev; None where the gate would not ask about it."""
+    needed: float | None = None
+    """The ζ at which the gate asks."""
     message: str = ""
     """One kind sentence about what happened and what it means."""
 
@@ -163,7 +169,10 @@ class RunningView:
 
 @dataclass(frozen=True)
 class StatusView:
-    """`states` counts each standing; `best` and `committed` are ids (committed: the last one)."""
+    """`states` counts each standing; `best` and `committed` are ids (committed: the last one).
+
+    `best_by` says what makes `best` the best: `posterior` (the shrunken estimate), or in a large tree `dev gain`.
+    """
 
     experiments: int
     states: dict[str, int]
@@ -173,6 +182,7 @@ class StatusView:
     running: list[RunningView]
     stale: list[RunningView]
     name: str = ""
+    best_by: str = "posterior"
     best_score: ScoreView | None = None
     committed_score: ScoreView | None = None
     base_score: ScoreView | None = None
@@ -193,11 +203,15 @@ class TreeNodeView:
     se: float | None = None
     running: bool = False
     certified: bool = False
+    children: int = 0
+    """How many it has, shown or not."""
+    old_epoch: bool = False
+    """The score is of an earlier evaluation and is not comparable."""
 
 
 @dataclass(frozen=True)
 class TreeView:
-    """Nodes in depth-first order, children by id."""
+    """Nodes in depth-first order, children by id. `total`: how many there are in the whole tree."""
 
     nodes: list[TreeNodeView]
     truncated: bool
@@ -279,3 +293,152 @@ class MessageView:
 
     message: str
     facts: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SweptView:
+    """`sync`, `wait`, `recover`: ids by what became of them. `owed`: trained, the evaluation is still to come."""
+
+    stored: list[str]
+    owed: list[str]
+    lost: list[str]
+    running: list[str]
+    messages: dict[str, str] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class InitView:
+    """`asks_at`, `certifies`: the dev gain at which the gate is asked, and the one it certifies with 80 % power."""
+
+    root: str
+    baseline: str
+    model: str | None
+    model_sha256: str | None
+    splits: dict[str, int]
+    asks_at: float | None = None
+    certifies: float | None = None
+
+
+@dataclass(frozen=True)
+class SettingsView:
+    settings: dict[str, object]
+
+
+@dataclass(frozen=True)
+class RecipeRowView:
+    name: str
+    technique: str
+    reward_shape: str
+    description: str
+    shipped: bool
+    folder: str
+
+
+@dataclass(frozen=True)
+class RecipesView:
+    recipes: list[RecipeRowView]
+
+
+@dataclass(frozen=True)
+class ParamView:
+    name: str
+    type: str
+    default: object
+    range: str
+    doc: str
+
+
+@dataclass(frozen=True)
+class RecipeDetailView:
+    name: str
+    technique: str
+    reward_shape: str
+    description: str
+    init_from: str
+    launch: str
+    folder: str
+    data: list[str]
+    params: list[ParamView]
+
+
+@dataclass(frozen=True)
+class RecipeCheckView:
+    folder: str
+    problems: list[str]
+
+
+@dataclass(frozen=True)
+class DataStatusView:
+    splits: dict[str, int]
+    heldout_hash: str
+    looks: LooksView
+    asks_at: float
+    certifies: float
+    plain_copies: list[str]
+    intact: bool
+
+
+@dataclass(frozen=True)
+class LeakView:
+    """One line of a file that holds an evaluation item; never the item's text."""
+
+    file: str
+    line: int
+    item: str
+    split: str
+    method: str
+
+
+@dataclass(frozen=True)
+class LeaksView:
+    findings: list[LeakView]
+    lines: int
+    truncated: bool = False
+
+
+@dataclass(frozen=True)
+class ScratchView:
+    """An evaluation that is no score."""
+
+    what: str
+    mean: float
+    se: float
+    n: int
+    out: str
+    slices: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FindingView:
+    severity: str
+    what: str
+    fix: str
+
+
+@dataclass(frozen=True)
+class FindingsView:
+    findings: list[FindingView]
+
+
+@dataclass(frozen=True)
+class GarbageView:
+    paths: list[str]
+    experiments: list[str]
+    bytes: int
+    deleted: bool
+
+
+@dataclass(frozen=True)
+class CheckView:
+    """One row of `doctor`; `ok` is false where `fix` says what to do."""
+
+    name: str
+    ok: bool
+    found: str
+    fix: str = ""
+
+
+@dataclass(frozen=True)
+class DoctorView:
+    checks: list[CheckView]

@@ -69,6 +69,16 @@ def best(db: sqlite3.Connection, epoch: str) -> str | None:
     return None if row is None else str(row["id"])
 
 
+def next_pending(db: sqlite3.Connection) -> str | None:
+    """The oldest pending experiment that no attempt is at."""
+    row = db.execute(
+        "SELECT id FROM experiment e WHERE state = 'pending'"
+        " AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.experiment = e.id AND a.outcome IS NULL AND a.state <> 'trained')"
+        " ORDER BY number LIMIT 1"
+    ).fetchone()
+    return None if row is None else str(row[0])
+
+
 def subtree(db: sqlite3.Connection, root: str, *, limit: int, depth: int | None = None) -> list[TreeRow]:
     """`root` and what descends from it, depth first, children by number; at most `limit` rows, `depth` levels below."""
     cursor = db.cursor()

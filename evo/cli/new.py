@@ -1,0 +1,41 @@
+"""evo new."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from evo.cli.options import leaf
+from evo.domain.views import Hint, NewGridView, Reply
+from evo.ops import new as ops
+from evo.session import open_session
+
+app = leaf()
+
+
+@app.command()
+def new(
+    recipe: Annotated[str, typer.Option("--recipe", help="A recipe by name, or a folder.")],
+    hypothesis: Annotated[str, typer.Option("-m", "--hypothesis", help="What you expect, and why.")],
+    parent: Annotated[str | None, typer.Option("--parent", help="Default: the policy's first pick.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A parameter.")] = None,
+    grid: Annotated[list[str] | None, typer.Option("--grid", metavar="KEY=A,B", help="One node a value.")] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of data order, sampling and training.")] = 42,
+    from_artifact: Annotated[
+        str | None, typer.Option("--from-artifact", metavar="EXP[:LABEL]", help="Start from these weights.")
+    ] = None,
+    key: Annotated[str | None, typer.Option("--key", help="Idempotency key: the same key is the same node.")] = None,
+) -> Reply:
+    """evo new --parent exp_0003 --recipe sft -m "a lower rate keeps what it knew" --set lr=1e-5
+
+    Branch a new experiment. The same arguments give the same node.
+    """
+    request = ops.NewRequest(
+        recipe, hypothesis, parent, tuple(settings or ()), tuple(grid or ()), seed, from_artifact, key
+    )
+    with open_session() as session:
+        made = ops.new(session, request)
+    hints = tuple(Hint(f"evo run {view.id}", "train and evaluate it") for view in made.views)
+    view = made.views[0] if not grid else NewGridView(made.views)
+    return Reply(view, hints, made.warnings)

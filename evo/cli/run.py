@@ -1,0 +1,50 @@
+"""evo run."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from evo.cli.options import leaf
+from evo.cli.progress import progress
+from evo.domain.experiment import parse_experiment_id
+from evo.domain.views import Reply
+from evo.errors import UsageError
+from evo.ops import run as ops
+from evo.report.show import reply
+from evo.session import open_session
+
+app = leaf()
+
+
+@app.command()
+def run(
+    experiment: Annotated[str | None, typer.Argument(metavar="EXP", help="exp_0007, or 7.")] = None,
+    next_: Annotated[bool, typer.Option("--next", help="Run the oldest pending experiment.")] = False,
+    timeout: Annotated[str | None, typer.Option("--timeout", help="End training after 90s, 45m, 2h.")] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Return at once; `evo sync` takes it in.")] = False,
+    executor: Annotated[str | None, typer.Option("--executor", help="local or inline.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="A further seed of the same experiment.")] = None,
+    rerun: Annotated[bool, typer.Option("--rerun", help="Run content that has a score; never certifiable.")] = False,
+    json_lines: Annotated[bool, typer.Option("--json-lines", help="Progress as JSON lines on stdout.")] = False,
+) -> Reply:
+    """evo run exp_0007
+
+    Train, evaluate on dev, and ask the gate when the evidence asks for it. At most one attempt, no retries.
+    """
+    if (experiment is None) == (not next_):
+        raise UsageError("name one experiment, or --next", hint="evo run exp_0001")
+    request = ops.RunRequest(
+        experiment=parse_experiment_id(experiment) if experiment is not None else None,
+        executor=executor,
+        timeout=timeout,
+        seed=seed,
+        detach=detach,
+        rerun=rerun,
+    )
+    with open_session() as session, progress(json_lines=json_lines) as on_tick:
+        outcome = ops.run(session, request, on_tick)
+        return reply(
+            session, outcome.experiment, message=outcome.message, failure=outcome.failure, warnings=outcome.warnings
+        )

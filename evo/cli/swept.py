@@ -1,0 +1,23 @@
+"""The reply of `sync`, `wait` and `recover`."""
+
+from __future__ import annotations
+
+from evo.domain.views import Hint, Reply, SweptView
+from evo.ops.lifecycle import Swept
+
+
+def swept_reply(swept: Swept) -> Reply:
+    failures = {o.experiment: o.failure.message for o in swept.outcomes if o.failure is not None}
+    view = SweptView(
+        stored=swept.stored,
+        owed=swept.trained,
+        lost=swept.lost,
+        running=swept.running,
+        messages={o.experiment: o.message for o in swept.outcomes if o.failure is None},
+        failures=failures,
+    )
+    hints = [Hint(f"evo run {name}", "its evaluation is owed; no attempt is spent") for name in swept.trained]
+    hints += [Hint(f"evo run {name}", "its attempt was lost and does not count") for name in swept.lost]
+    hints += [Hint(f"evo show {name}", "its score came in") for name in swept.stored]
+    warnings = [w for outcome in swept.outcomes for w in outcome.warnings]
+    return Reply(view, tuple(hints), tuple(warnings))

@@ -1,0 +1,199 @@
+"""From a finished attempt folder to the store: the way up, one piece of code for `run`, `sync`, `wait` and `recover`.
+
+Invariant: a measured score is stored in one transaction before any other step, once, and only for the live token.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from evo.domain.attempt import Attempt
+from evo.domain.experiment import ROOT
+from evo.domain.item import ItemResult
+from evo.domain.job import AttemptFolder, ProcessId, Result
+from evo.domain.score import Metric, Score, mean_over_seeds, per_item
+from evo.errors import EvoError, FileFormatError
+from evo.files import read_json
+from evo.gate.statistics import score_error
+from evo.ops.judge import read_results
+from evo.gate.noise import sigma_run
+from evo.runner import process, recover
+from evo.search.tree import Sighting, sighting
+from evo.session import Session
+from evo.store import attempts, experiments, meta, record, results
+from evo.store.record import DeclaredArtifact, Finished
+from evo.validation import restore
+
+Ending = Literal["stored", "trained", "lost", "running"]
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What became of an attempt: `stored` (it has ended), `trained` (its evaluation is owed), `lost`, or `running`."""
+
+    experiment: str
+    n: int
+    ending: Ending
+    result: Result | None = None
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The score of an experiment over its seeds, and its gain over the root (None for the root itself)."""
+
+    score: Score
+    sighting: Sighting | None
+    seeds: int
+
+
+def controller_of(attempt: Attempt) -> ProcessId | None:
+    if attempt.detached or not attempt.controller:
+        return None
+    return restore(ProcessId, json.loads(attempt.controller))
+
+
+def collect(session: Session, attempt: Attempt) -> Collected:
+    """Take in one attempt, if there is anything to take in. Safe to call at any time, by any process."""
+    folder = session.layout.attempt(attempt.experiment, attempt.n)
+    finding = recover.inspect(folder.root, token=attempt.token, controller=controller_of(attempt))
+    if finding.kind in ("running", "starting"):
+        return Collected(attempt.experiment, attempt.n, "running")
+    process.sweep(folder.root)
+    if finding.kind == "lost":
+        record.lose(session.db, attempt.experiment, attempt.n, token=attempt.token, reason=finding.why)
+        return Collected(attempt.experiment, attempt.n, "lost")
+    result = finding.result or Result(
+        attempt.token, "trained", "evaluate", failure="cut_off", train_seconds=finding.train_seconds
+    )
+    return store_result(session, attempt, folder, result)
+
+
+def store_result(session: Session, attempt: Attempt, folder: AttemptFolder, result: Result) -> Collected:
+    finished = _finished(session, attempt, folder, result)
+    record.finish(session.db, finished)
+    ending: Ending = "trained" if finished.outcome == "trained" else "stored"
+    return Collected(attempt.experiment, attempt.n, ending, result)
+
+
+def _finished(session: Session, attempt: Attempt, folder: AttemptFolder, result: Result) -> Finished:
+    gpus = read_json(folder.job).get("gpus", 0) if folder.job.is_file() else 0
+    ended = Finished(
+        experiment=attempt.experiment,
+        n=attempt.n,
+        token=attempt.token,
+        outcome="failed",
+        failure=result.failure,
+        message=result.message,
+        isolation=result.isolation,
+        train_seconds=result.train_seconds,
+        eval_seconds=result.eval_seconds,
+        gpu_seconds=gpus * ((result.train_seconds or 0.0) + (result.eval_seconds or 0.0)),
+        artifacts=declared_artifacts(folder),
+    )
+    if result.outcome != "ok":
+        return replace(ended, outcome=result.outcome)
+    try:
+        return _with_score(session, attempt, folder, ended)
+    except EvoError as error:
+        return replace(ended, failure="bad_result", message=error.message)
+
+
+def _with_score(session: Session, attempt: Attempt, folder: AttemptFolder, ended: Finished) -> Finished:
+    """`ended` as a good attempt, with everything that the evaluation says."""
+    summary, graded = read_results(folder.eval_dir)
+    if summary.split != "dev":
+        raise FileFormatError(folder.eval_summary, f"is about {summary.split}, not dev", field="split")
+    measured = measure(session, attempt, graded, epoch=summary.eval_hash)
+    return replace(
+        ended,
+        outcome="ok",
+        weights_hash=summary.weights_hash,
+        is_noop=is_noop(session, attempt.experiment, summary.weights_hash),
+        eval_hash=summary.eval_hash,
+        results=graded,
+        score=measured.score,
+        gain=measured.sighting.gain if measured.sighting else 0.0,
+        gain_var=measured.sighting.variance if measured.sighting else 0.0,
+        seeds=measured.seeds,
+        is_primary=not has_primary(session, attempt),
+        has_forbidden=any(result.is_forbidden for result in graded),
+    )
+
+
+def measure(session: Session, attempt: Attempt, graded: list[ItemResult], *, epoch: str) -> Measurement:
+    """Score and gain of the experiment with this attempt's results among those of its other seeds."""
+    runs = [per_item(graded), *other_seeds(session, attempt, epoch=epoch)]
+    means = mean_over_seeds(runs)
+    values = list(means.values())
+    score = Score(statistics.fmean(values), score_error(values), len(values))
+    if attempt.experiment == ROOT:
+        meta.set(session.db, "metric_unit", unit_of(session.metric, values))
+        return Measurement(score, None, len(runs))
+    base = results.item_means(session.db, ROOT, eval_hash=epoch)
+    return Measurement(score, gain_over(session, attempt.experiment, means, base, seeds=len(runs)), len(runs))
+
+
+def gain_over(
+    session: Session, experiment: str, means: Mapping[str, float], base: Mapping[str, float], *, seeds: int
+) -> Sighting | None:
+    """y_k and s_k² against the root; None when the root has no results in this epoch."""
+    if not base or set(base) != set(means):
+        return None
+    metric = session.metric
+    ours = [metric.adjusted(means[item]) for item in base]
+    theirs = [metric.adjusted(value) for value in base.values()]
+    technique = experiments.get(session.db, experiment).technique
+    return sighting(ours, theirs, sigma_run=sigma_run(session.config.gate.sigma_run, technique), seeds=seeds)
+
+
+def unit_of(metric: Metric, values: list[float]) -> float:
+    """1 for scores in [0, 1], else the base's per-item standard deviation (1 where that is nothing)."""
+    if (metric.low, metric.high) == (0.0, 1.0):
+        return 1.0
+    return statistics.stdev(values) if len(set(values)) > 1 else 1.0
+
+
+def other_seeds(session: Session, attempt: Attempt, *, epoch: str) -> list[dict[str, float]]:
+    """Per-item results of the newest good attempt of every other seed with the same content."""
+    newest: dict[int, int] = {}
+    for other in attempts.of(session.db, attempt.experiment):
+        if other.outcome == "ok" and other.content_hash == attempt.content_hash and other.seed != attempt.seed:
+            newest[other.seed] = other.n
+    runs = (results.items(session.db, attempt.experiment, n=n, eval_hash=epoch) for n in newest.values())
+    return [per_item(run) for run in runs if run]
+
+
+def is_noop(session: Session, experiment: str, weights_hash: str) -> bool:
+    """True when the weights are those of the base or of the parent."""
+    if experiment == ROOT:
+        return False
+    parent = experiments.get(session.db, experiment).parent
+    return weights_hash in {primary_weights(session, other) for other in (ROOT, parent) if other is not None}
+
+
+def primary_weights(session: Session, experiment: str) -> str | None:
+    """Hash of the weights that stand for an experiment."""
+    found = experiments.get(session.db, experiment).primary_attempt
+    return None if found is None else attempts.get(session.db, experiment, found).weights_hash
+
+
+def has_primary(session: Session, attempt: Attempt) -> bool:
+    """True when the experiment's certificate would speak about another attempt of the same content."""
+    found = experiments.get(session.db, attempt.experiment).primary_attempt
+    if found is None or found == attempt.n:
+        return False
+    primary = attempts.get(session.db, attempt.experiment, found)
+    return primary.content_hash == attempt.content_hash and primary.seed != attempt.seed
+
+
+def declared_artifacts(folder: AttemptFolder) -> list[DeclaredArtifact]:
+    """What the recipe declared; an unreadable list declares nothing."""
+    try:
+        rows = read_json(folder.artifacts)
+        return [DeclaredArtifact(*(str(row[key]) for key in DeclaredArtifact._fields)) for row in rows]
+    except (EvoError, KeyError, TypeError):
+        return []

@@ -1,0 +1,95 @@
+"""`evo data`: seal, status, check."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from evo.config import RecipeConfig
+from evo.data import seal as sealed
+from evo.data.integrity import Overlap, exact_overlap
+from evo.data.mix import Resolved
+from evo.data.reader import read_rows
+from evo.domain.views import DataStatusView, LeaksView, LeakView, LooksView
+from evo.errors import Refused
+from evo.ops import sealing
+from evo.ops.sealing import GoldRequest
+from evo.session import Session
+from evo.store import gate_rows
+
+MOST_FINDINGS = 50
+
+
+def seal(session: Session, request: GoldRequest) -> tuple[DataStatusView, tuple[str, ...]]:
+    """Seal gold items in a workspace that has none."""
+    train = session.layout.data / "train.jsonl"
+    settings = session.config.splits
+    mid = 0 if session.config.eval.backend == "command" else settings.mid
+    plan = sealing.plan(request, train=train if train.is_file() else None, mid=mid, seed=settings.seed)
+    if plan is None:
+        raise Refused("no items were named", hint="evo data seal --gold FILE")
+    warnings = sealing.write(session.layout, session.config, plan)
+    view, more = status(session)
+    return view, (*warnings, *more)
+
+
+def status(session: Session) -> tuple[DataStatusView, tuple[str, ...]]:
+    """Counts, looks, and what these numbers can show."""
+    root = session.layout.root
+    manifest = sealed.read_manifest(root)
+    counts = {split: record.n for split, record in manifest.splits.items()}
+    power = sealing.power(counts.get("dev", 0), counts.get("heldout", 0), alpha=session.config.gate.alpha)
+    problems = sealed.verify_manifest(root)
+    copies = plain_copies(session)
+    view = DataStatusView(
+        splits=counts,
+        heldout_hash=manifest.heldout_hash,
+        looks=LooksView(gate_rows.looks_used(session.db, manifest.heldout_hash), session.config.gate.looks),
+        asks_at=power.asks_at,
+        certifies=power.certifies,
+        plain_copies=[str(path) for path in copies],
+        intact=not problems,
+    )
+    warned = [f"{path} holds sealed items in the clear: move it off this machine" for path in copies]
+    return view, (*problems, *warned)
+
+
+def plain_copies(session: Session) -> list[Path]:
+    """Files of the workspace, outside `.evo`, that hold sealed items in the clear."""
+    root = session.layout.root
+    items = [item for split in sealed.SEALED for item in sealed.load_split(root, split)]
+    found = []
+    for path in sorted(root.glob("*.jsonl")) + sorted(session.layout.data.glob("*.jsonl")):
+        if path.name not in ("dev.jsonl", "mid.jsonl") and exact_overlap(read_rows(path), items, file=path):
+            found.append(path)
+    return found
+
+
+def check(session: Session, path: Path) -> LeaksView:
+    """Lines of `path` that hold sealed or dev items; file, line, item and method, never the text."""
+    rows = read_rows(path)
+    found = overlaps(session, path)
+    views = [LeakView(o.file, o.line, o.item, split, o.kind) for split, o in found[:MOST_FINDINGS]]
+    return LeaksView(views, len(rows), len(found) > MOST_FINDINGS)
+
+
+def overlaps(session: Session, path: Path) -> list[tuple[str, Overlap]]:
+    rows = read_rows(path)
+    return [
+        (split, overlap)
+        for split in (*sealed.SEALED, "dev")
+        for overlap in exact_overlap(rows, sealed.load_split(session.layout.root, split), file=path)
+    ]
+
+
+def leaks_of(session: Session, recipe: RecipeConfig, data: Resolved) -> str:
+    """The sentence that condemns a recipe's data, naming its sources' lines; empty when it is clean."""
+    if not overlaps(session, data.path):
+        return ""
+    for part in recipe.data.train:
+        source = session.layout.root / part.source
+        if source.is_file() and (found := overlaps(session, source)):
+            split, first = found[0]
+            return f"{part.source}, line {first.line}: holds {split} item {first.item} ({first.kind}); {len(found)} in all"
+    return f"{data.path} holds evaluation items"
+
+

@@ -1,0 +1,103 @@
+"""Epochs: all results under one eval_hash, and the way from one to the next.
+
+Invariant: when an ingredient of the evaluation changes, the root and the committed experiments are re-scored before
+anything else may be compared; other experiments come over one by one, by `evo rescore`. Looks stay with the items.
+"""
+
+from __future__ import annotations
+
+import statistics
+from typing import cast
+
+from evo.clock import now
+from evo.data import seal
+from evo.domain.experiment import ROOT, Experiment
+from evo.domain.item import ItemResult
+from evo.domain.job import AttemptFolder
+from evo.domain.score import Score, per_item
+from evo.errors import Refused
+from evo.evaluate.evalhash import differences
+from evo.gate.statistics import score_error
+from evo.ops.collect import gain_over, unit_of
+from evo.ops.judge import Judge, eval_job, evaluate, pinned_items, present_judge
+from evo.ops.launch import weights_folder
+from evo.ops.progress import OnTick, Tick, silent
+from evo.session import Session
+from evo.store import events, experiments, meta, results
+
+
+def enter(session: Session, on_tick: OnTick = silent) -> tuple[Judge, tuple[str, ...]]:
+    """The judge of this moment, in its epoch. Warnings say what changed and what was re-scored."""
+    judge = present_judge(session)
+    known = session.epoch
+    if known == judge.eval_hash:
+        return judge, ()
+    if known is None:
+        _open(session, judge, [])
+        return judge, ()
+    old = cast(dict[str, object], meta.get(session.db, "epoch_spec", default={}))
+    changes = differences(old, judge.spec)
+    standing = [e for e in experiments.all(session.db) if e.state == "committed" and e.primary_attempt is not None]
+    graded = {e.id: grade(session, judge, e, on_tick) for e in standing}
+    _open(session, judge, changes)
+    for experiment in standing:
+        store_epoch(session, judge, experiment, graded[experiment.id])
+    said = f"the evaluation changed ({'; '.join(changes)}): a new epoch"
+    return judge, (said + (f", {len(standing)} re-scored" if standing else ""),)
+
+
+def _open(session: Session, judge: Judge, changes: list[str]) -> None:
+    meta.set(session.db, "heldout_hash", seal.read_manifest(session.layout.root).heldout_hash)
+    meta.set(session.db, "epoch_spec", judge.spec)
+    meta.set(session.db, "epoch", judge.eval_hash)
+    events.append(session.db, "epoch", data={"eval_hash": judge.eval_hash, "changes": changes, "at": now()})
+
+
+def grade(session: Session, judge: Judge, experiment: Experiment, on_tick: OnTick) -> list[ItemResult]:
+    """Dev results of an experiment's weights under `judge`."""
+    n = experiment.primary_attempt or 1
+    folder = session.layout.attempt(experiment.id, n)
+    place = AttemptFolder(folder.root / f"epoch-{judge.eval_hash}")
+    model = weights_folder(session, experiment)
+    items = pinned_items(session, "dev")
+    job = eval_job(session, judge, split="dev", model=model, out_dir=place.eval_dir, items=items)
+    beat = lambda seconds: on_tick(Tick(experiment.id, n, "re-scoring", seconds))  # noqa: E731
+    _, graded = evaluate(session, job, folder=place, beat=beat)
+    return graded
+
+
+def store_epoch(session: Session, judge: Judge, experiment: Experiment, graded: list[ItemResult]) -> None:
+    """Make `graded` the experiment's score in the epoch of `judge`, in one transaction."""
+    means = per_item(graded)
+    values = list(means.values())
+    gain = None
+    if experiment.id == ROOT:
+        meta.set(session.db, "metric_unit", unit_of(session.metric, values))
+    else:
+        base = results.item_means(session.db, ROOT, eval_hash=judge.eval_hash)
+        gain = gain_over(session, experiment.id, means, base, seeds=1)
+    scored = results.Epoch(
+        experiment.id,
+        experiment.primary_attempt or 1,
+        judge.eval_hash,
+        graded,
+        Score(statistics.fmean(values), score_error(values), len(values)),
+        gain=gain.gain if gain else 0.0,
+        gain_var=gain.variance if gain else 0.0,
+        has_forbidden=any(result.is_forbidden for result in graded),
+    )
+    if not results.add_epoch(session.db, scored):  # the evaluation was changed back: these results stand already
+        back = experiments.Rescored(experiment.id, scored.score, judge.eval_hash, scored.gain, scored.gain_var)
+        experiments.set_scores(session.db, [back])
+
+
+def rescore(session: Session, identifier: str, on_tick: OnTick = silent) -> str:
+    """Bring one experiment into the present epoch. The sentence that says what happened."""
+    judge, _ = enter(session, on_tick)
+    experiment = experiments.get(session.db, identifier)
+    if experiment.primary_attempt is None:
+        raise Refused(f"{identifier} was never scored", hint=f"evo run {identifier}")
+    if experiment.epoch == judge.eval_hash:
+        return f"{identifier} is in the present epoch already"
+    store_epoch(session, judge, experiment, grade(session, judge, experiment, on_tick))
+    return f"{identifier} has a score in the present epoch"

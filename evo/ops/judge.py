@@ -1,0 +1,211 @@
+"""The pinned judge: what an evaluation consists of at this moment, and running one.
+
+Invariant: an evaluation reads pinned copies only, never a worktree; a changed ingredient is a new epoch, named.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from evo.clock import parse_duration
+from evo.config import EvalConfig
+from evo.data import seal
+from evo.data.reader import read_items
+from evo.domain.item import Item, ItemResult, Split
+from evo.domain.job import AttemptFolder, EvalJob, EvalSummary, Job, RunFacts, Stage
+from evo.errors import FileFormatError, Refused, RunFailed, RunTimedOut
+from evo.evaluate.engine import engine_of
+from evo.evaluate.evalhash import EvalSpec, eval_hash, text_hash
+from evo.files import read_json, sha256_json, write_json, write_jsonl
+from evo.runner import process, recover, watch
+from evo.runner.environment import ordinary_environment
+from evo.runner.executors.local import LocalExecutor
+from evo.session import Session, metric_of
+from evo.store import meta
+from evo.validation import plain, restore
+from evo.workspace.pin import PinnedEvaluation, pin_evaluation
+
+Beat = Callable[[float], None]
+"""Called about twice a second with the seconds gone by."""
+
+
+@dataclass(frozen=True)
+class Judge:
+    eval_hash: str
+    spec: dict[str, object]
+    pinned: PinnedEvaluation
+    base_model: str | None
+
+
+def present_judge(session: Session) -> Judge:
+    """The evaluation that evo.yaml and its files describe now, its files pinned."""
+    config = session.config
+    manifest = seal.read_manifest(session.layout.root)
+    pinned = pin_evaluation(session.layout, config, model=base_model(session))
+    settings = generation(config.eval) | {"dtype": config.model.dtype}
+    del settings["batch_size"]  # it changes speed, not answers
+    spec = EvalSpec(
+        items={split: record.sha256 for split, record in manifest.splits.items() if split != "mid"},
+        scorer=config.eval.scorer,
+        engine=engine_of(config.eval.backend),
+        scorer_options=scorer_options(config.eval),
+        system_prompt=text_hash(pinned.system_prompt),
+        chat_template=text_hash(pinned.chat_template),
+        generation=settings,
+        command=config.eval.command,
+        files=pinned.file_hashes,
+        metric=plain(config.metric),
+        forbidden=list(config.eval.forbidden),
+    )
+    return Judge(eval_hash(spec), plain(spec), pinned, meta.get(session.db, "model_path"))
+
+
+def base_model(session: Session) -> Path | None:
+    """The folder of the pinned base model, where the workspace has one."""
+    path = meta.get(session.db, "model_path")
+    return None if path is None else Path(path)
+
+
+def pinned_items(session: Session, split: Split) -> Path:
+    """Dev or mid items as they were sealed, from the copy that evaluations read; a later edit does not reach it."""
+    record = seal.read_manifest(session.layout.root).splits.get(split)
+    if record is None:
+        raise Refused(f"there are no {split} items", hint="evo data status")
+    path = session.layout.pinned / f"{split}-{record.sha256[:16]}.jsonl"
+    if not path.is_file():
+        write_items(path, seal.load_split(session.layout.root, split))
+    return path
+
+
+def write_items(path: Path, items: list[Item], *, mode: int = 0o444) -> None:
+    write_jsonl(path, [dict(item.row) | {"id": item.id} for item in items], mode=mode)
+
+
+def scorer_options(config: EvalConfig) -> dict[str, object]:
+    return {"pattern": config.pattern, "choices": list(config.choices)}
+
+
+def generation(config: EvalConfig) -> dict[str, object]:
+    return {
+        "max_new_tokens": config.max_new_tokens,
+        "temperature": config.temperature,
+        "top_p": config.top_p,
+        "samples": config.samples,
+        "seed": config.seed,
+        "batch_size": config.batch_size,
+        "stop": list(config.stop),
+    }
+
+
+def eval_job(
+    session: Session, judge: Judge, *, split: Split, model: Path, out_dir: Path, items: Path
+) -> EvalJob:
+    """The job that scores `model` on `split`; held-out and vault keep only hashes of outputs."""
+    config, metric = session.config, metric_of(session.config)
+    worst = metric.low if metric.direction == "max" else metric.high
+    return EvalJob(
+        split=split,
+        eval_hash=judge.eval_hash,
+        backend=config.eval.backend,
+        items=str(items),
+        model=str(model),
+        base_model=judge.base_model,
+        out_dir=str(out_dir),
+        pinned_dir=str(judge.pinned.folder),
+        scorer=config.eval.scorer,
+        scorer_options=scorer_options(config.eval),
+        generation=generation(config.eval),
+        forbidden=list(config.eval.forbidden),
+        system_prompt=judge.pinned.system_prompt,
+        chat_template=judge.pinned.chat_template,
+        command=config.eval.command,
+        low=metric.low,
+        high=metric.high,
+        worst=worst,
+        keep_output=split in ("mid", "dev"),
+        device=config.model.device,
+        dtype=config.model.dtype,
+    )
+
+
+def read_results(out_dir: Path) -> tuple[EvalSummary, list[ItemResult]]:
+    """What a finished evaluation wrote. The summary is written last, so its absence means that none finished."""
+    summary = restore(EvalSummary, read_json(out_dir / "summary.json"))
+    path = out_dir / "results.jsonl"
+    results = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            results.append(ItemResult(**json.loads(line)))
+        except (TypeError, json.JSONDecodeError) as error:
+            raise FileFormatError(path, str(error), line=number) from None
+    if len(results) != summary.n:
+        raise FileFormatError(path, f"holds {len(results)} results, not the {summary.n} of summary.json")
+    return summary, results
+
+
+def evaluate(
+    session: Session, job: EvalJob, *, folder: AttemptFolder, beat: Beat | None = None
+) -> tuple[EvalSummary, list[ItemResult]]:
+    """Run an evaluation of its own in `folder`, under a supervisor as attempts are, and wait for it.
+
+    RunFailed or RunTimedOut names the log. The evaluation ends with this process.
+    """
+    if folder.root.exists():
+        process.sweep(folder.root)
+        shutil.rmtree(folder.root)
+    folder.eval_dir.mkdir(parents=True, mode=0o700)
+    write_json(folder.eval_job, plain(job), mode=0o600)
+    token = secrets.token_hex(16)
+    executor = LocalExecutor()
+    handle = executor.submit(evaluation_only(session, folder), token=token)
+    watch.wait(executor, [handle], on_tick=lambda seen: beat(seen[0].state.seconds or 0.0) if beat else None)
+    finding = recover.inspect(folder.root, token=token, controller=None)
+    result = finding.result
+    if result is None or result.outcome != "ok":
+        kind = RunTimedOut if result is not None and result.failure == "eval_timeout" else RunFailed
+        said = result.message if result is not None and job.keep_output else "it did not end well"
+        raise kind(f"the evaluation on {job.split} failed: {said}", hint=f"see {folder.eval_log}")
+    return read_results(folder.eval_dir)
+
+
+def evaluation_only(session: Session, folder: AttemptFolder) -> Job:
+    return Job(
+        experiment="",
+        attempt=0,
+        folder=str(folder.root),
+        train=None,
+        evaluate=evaluate_stage(session, folder),
+        run=RunFacts("", 0, 0, {}, {}, "", ""),
+        controller=process.current(),
+        grace_s=session.config.run.grace_s,
+    )
+
+
+def evaluate_stage(session: Session, folder: AttemptFolder) -> Stage:
+    """The evaluator's process: evo's own code, outside the sandbox, in this environment without Python's detours."""
+    timeout = parse_duration(session.config.eval.timeout, name="eval.timeout")
+    argv = [sys.executable, "-P", "-m", "evo.evaluate", str(folder.eval_job)]
+    return Stage(argv, "/", ordinary(session) | {"HF_HUB_OFFLINE": "1"}, str(folder.eval_log), timeout)
+
+
+def ordinary(session: Session) -> dict[str, str]:
+    """What training and evaluation may see of this environment."""
+    return ordinary_environment(os.environ, passed=session.config.env.pass_, interpreter=Path(sys.executable))
+
+
+def dev_slices(session: Session) -> dict[str, str]:
+    """Item id -> slice, for the dev items that carry one."""
+    items = read_items(pinned_items(session, "dev"), needs_target=False)
+    return {item.id: item.slice for item in items if item.slice is not None}
+
+
+def results_key(weights_hash: str, judge: Judge) -> str:
+    """Name of a stored sealed result: these weights under this judge."""
+    return sha256_json([weights_hash, judge.eval_hash])[:24]

@@ -1,0 +1,248 @@
+"""From an experiment to a submitted attempt: the way down.
+
+Invariant: the attempt is claimed in the store before anything is started, and the content that will run is committed
+to git before it is claimed.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from evo import registry
+from evo.clock import parse_duration
+from evo.config import RecipeConfig
+from evo.data import mix, seal
+from evo.domain.attempt import Attempt
+from evo.domain.experiment import ROOT, Experiment
+from evo.domain.job import AttemptFolder, Job, RunFacts, Stage
+from evo.errors import NotFound, Refused
+from evo.files import sha256_json, write_json
+from evo.ops.judge import Judge, base_model, eval_job, evaluate_stage, ordinary, pinned_items
+from evo.runner.environment import make_folders, run_environment
+from evo.runner.executors.base import Executor, Handle
+from evo.runner.process import current
+from evo.session import Session
+from evo.store import artifacts, attempts, datasets, experiments, meta
+from evo.validation import plain
+from evo.workspace.recipes import load_recipe
+from evo.workspace.repository import commit_worktree, ensure_worktree
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How to run; `evaluate_only` takes up a trained attempt at its evaluation."""
+
+    executor: str
+    seed: int | None = None
+    timeout_s: float | None = None
+    detach: bool = False
+    rerun: bool = False
+    evaluate_only: bool = False
+
+
+@dataclass(frozen=True)
+class Submitted:
+    attempt: Attempt
+    folder: AttemptFolder
+    handle: Handle
+    executor: Executor
+
+
+@dataclass(frozen=True)
+class Content:
+    """What will run: the commit of the worktree, its recipe, the resolved data, the weights to start from."""
+
+    commit: str | None
+    content_hash: str
+    recipe: RecipeConfig
+    data: mix.Resolved | None
+    start: Path | None
+
+
+def weights_folder(session: Session, experiment: Experiment) -> Path:
+    """Where the weights of an experiment lie: its primary attempt's output, or the base model."""
+    if experiment.id == ROOT:
+        return base_folder(session)
+    if experiment.primary_attempt is None:
+        raise Refused(f"{experiment.id} has no weights yet", hint=f"evo run {experiment.id}")
+    return session.layout.attempt(experiment.id, experiment.primary_attempt).output
+
+
+def base_folder(session: Session) -> Path:
+    """The base model, or an empty folder where the workspace has none."""
+    model = base_model(session)
+    if model is not None:
+        return model
+    empty = session.layout.cache / "no-model"
+    empty.mkdir(parents=True, exist_ok=True)
+    return empty
+
+
+def start_weights(session: Session, experiment: Experiment) -> Path | None:
+    """The folder that a run starts from, by `start_from`: `base`, `parent`, EXP, or `EXP:label`."""
+    source = experiment.start_from
+    if source == "parent":
+        source = experiment.parent or "base"
+    if source in ("base", ROOT):
+        return base_model(session)
+    identifier, _, label = source.partition(":")
+    if label:
+        return Path(artifacts.find(session.db, identifier, label=label).uri)
+    folder = weights_folder(session, experiments.get(session.db, identifier))
+    if not folder.is_dir():
+        raise NotFound(f"the weights of {identifier} are gone: {folder}", hint=f"evo run {identifier} --rerun")
+    return folder
+
+
+def prepare(session: Session, experiment: Experiment) -> Content:
+    """Commit the worktree and resolve what the recipe declares. Slow work, outside any transaction."""
+    if experiment.id == ROOT:
+        return Content(experiment.commit, "root", RecipeConfig(name="base", technique="base"), None, None)
+    worktree = ensure_worktree(session.layout, experiment)
+    committed = commit_worktree(session.layout, experiment.id, f"{experiment.id}: {experiment.hypothesis[:60]}")
+    recipe = load_recipe(session.layout, worktree / "recipe").config
+    data = None
+    if recipe.data.train:
+        data = resolve_data(session, recipe)
+    start = start_weights(session, experiment)
+    content_hash = sha256_json(
+        [committed.tree, experiment.params, data.sha256 if data else "", start_hash(session, experiment)]
+    )
+    return Content(committed.sha, content_hash, recipe, data, start)
+
+
+def resolve_data(session: Session, recipe: RecipeConfig) -> mix.Resolved:
+    """The recipe's data as one file; the mid slice is held back from it."""
+    place = mix.Place(session.layout.root, session.layout.cache / "datasets", artifacts=artifact_files(session, recipe))
+    held_back = seal.load_split(session.layout.root, "mid")
+    return mix.resolve(recipe.data, place, exclude=held_back, seed=session.config.splits.seed)
+
+
+def artifact_files(session: Session, recipe: RecipeConfig) -> dict[str, Path]:
+    """The files that `artifact:EXP:label` sources of a recipe mean."""
+    names = [part.source.removeprefix("artifact:") for part in recipe.data.train if part.source.startswith("artifact:")]
+    pairs = [(name, *name.partition(":")[::2]) for name in names]
+    return {name: Path(artifacts.find(session.db, exp, label=label).uri) for name, exp, label in pairs}
+
+
+def start_hash(session: Session, experiment: Experiment) -> str:
+    """Identity of the weights that a run starts from."""
+    source = experiment.parent if experiment.start_from == "parent" else experiment.start_from
+    if source in ("base", ROOT, None):
+        return str(meta.get(session.db, "model_weights", default=""))
+    identifier, _, label = source.partition(":")
+    if label:
+        return artifacts.find(session.db, identifier, label=label).content_key
+    origin = experiments.get(session.db, identifier)
+    if origin.primary_attempt is None:
+        raise Refused(f"{identifier} has no weights to start from", hint=f"evo run {identifier}")
+    return attempts.get(session.db, identifier, origin.primary_attempt).weights_hash or ""
+
+
+def train_stage(session: Session, content: Content, facts: RunFacts, folder: AttemptFolder, timeout_s: float | None) -> Stage:
+    """The process that trains: the recipe's page, or the recipe's own `argv`."""
+    worktree = session.layout.worktree(facts.experiment)
+    if content.recipe.launch != "python":
+        raise Refused(f"launch: {content.recipe.launch} is not supported by this version", hint="launch: python")
+    command = facts.params.get("argv")
+    argv = shlex.split(str(command)) if command else [sys.executable, "recipe/train.py"]
+    env = run_environment(
+        facts,
+        folder,
+        worktree=worktree,
+        tree=session.config.name or "evo",
+        ordinary=ordinary(session),
+    )
+    return Stage(argv, str(worktree), env, str(folder.train_log), timeout_s)
+
+
+def run_facts(session: Session, experiment: Experiment, content: Content, judge: Judge, attempt: Attempt) -> RunFacts:
+    folder = session.layout.attempt(experiment.id, attempt.n)
+    return RunFacts(
+        experiment=experiment.id,
+        attempt=attempt.n,
+        seed=attempt.seed,
+        params=experiment.params,
+        data={} if content.data is None else {"train": str(content.data.path)},
+        output_dir=str(folder.output),
+        cache_dir=str(session.layout.cache),
+        base_model=judge.base_model,
+        seed_artifact=None if content.start is None else str(content.start),
+        system_prompt=judge.pinned.system_prompt,
+        chat_template=judge.pinned.chat_template,
+        init_from=experiment.start_from,
+    )
+
+
+def build_job(
+    session: Session, experiment: Experiment, content: Content, judge: Judge, attempt: Attempt, *, options: RunOptions
+) -> Job:
+    """Both stages of the attempt; writes the evaluator's job beside them. A trained attempt owes only the second."""
+    folder = session.layout.attempt(experiment.id, attempt.n)
+    make_folders(folder)
+    facts = run_facts(session, experiment, content, judge, attempt)
+    trains = experiment.id != ROOT and not options.evaluate_only
+    model = base_folder(session) if experiment.id == ROOT else folder.output
+    job = eval_job(
+        session, judge, split="dev", model=model, out_dir=folder.eval_dir, items=pinned_items(session, "dev")
+    )
+    write_json(folder.eval_job, plain(job), mode=0o600)
+    run = session.config.run
+    return Job(
+        experiment=experiment.id,
+        attempt=attempt.n,
+        folder=str(folder.root),
+        train=train_stage(session, content, facts, folder, options.timeout_s) if trains else None,
+        evaluate=evaluate_stage(session, folder),
+        run=facts,
+        controller=None if options.detach else current(),
+        gpus=content.recipe.resources.gpus,
+        slots=run.slots,
+        slots_dir=str(session.layout.slots),
+        grace_s=run.grace_s,
+        no_output_is_failure="argv" not in experiment.params,
+    )
+
+
+def submit(session: Session, experiment: Experiment, content: Content, judge: Judge, *, options: RunOptions) -> Submitted:
+    """Claim an attempt (or take up the trained one) and start it. Busy, Refused as the store decides."""
+    token = secrets.token_hex(16)
+    controller = current()
+    if options.evaluate_only:
+        owed = next(a for a in attempts.of(session.db, experiment.id) if a.state == "trained")
+        attempt = attempts.take_up(session.db, experiment.id, owed.n, token=token, controller=json.dumps(plain(controller)))
+    else:
+        attempt = attempts.claim(
+            session.db,
+            experiment.id,
+            seed=options.seed if options.seed is not None else experiment.seed,
+            cap=session.config.max_attempts,
+            token=token,
+            executor=options.executor,
+            controller=json.dumps(plain(controller)),
+            is_detached=options.detach,
+            commit=content.commit,
+            content_hash=content.content_hash,
+            is_free=experiment.id == ROOT,
+        )
+    if content.data is not None:
+        note_data(session, experiment.id, content.data)
+    folder = session.layout.attempt(experiment.id, attempt.n)
+    job = build_job(session, experiment, content, judge, attempt, options=options)
+    if options.evaluate_only:
+        write_json(folder.trained, {"token": token, "train_seconds": attempt.train_seconds}, mode=0o600)
+    executor: Executor = registry.load("executor", options.executor)()
+    return Submitted(attempt, folder, executor.submit(job, token=token), executor)
+
+
+def note_data(session: Session, identifier: str, data: mix.Resolved) -> None:
+    """A dataset row for what the run trains on, linked to the experiment."""
+    sources = ", ".join(f"{part.source} ({part.drawn})" for part in data.parts)
+    row = datasets.Dataset(data.sha256, str(data.path), data.lines, sources, "mix")
+    datasets.register(session.db, row)
+    datasets.link(session.db, identifier, used=[("train", data.sha256)])

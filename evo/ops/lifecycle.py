@@ -1,0 +1,129 @@
+"""Small moves of one experiment: discard, restore, abort, and what a crash has left.
+
+Invariant: each is one legal move of the table in `domain.experiment`, recorded with its reason.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from evo.domain.attempt import Attempt
+from evo.domain.experiment import DISCARD_CLASSES, ROOT
+from evo.errors import Busy, Refused, UsageError, nearest
+from evo.ops.collect import Collected, collect, controller_of
+from evo.ops.progress import OnTick, silent
+from evo.ops.run import RunOutcome, conclude
+from evo.runner import process, records, recover
+from evo.session import Session
+from evo.store import attempts, experiments
+from evo.workspace.repository import ensure_worktree
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What `sync` and `recover` found."""
+
+    stored: list[str]
+    trained: list[str]
+    lost: list[str]
+    running: list[str]
+    outcomes: list[RunOutcome]
+
+
+def discard(session: Session, identifier: str, *, reason: str, class_: str = "hypothesis") -> str:
+    """Give an experiment up. A committed one is refused by the table of moves: branch past it."""
+    if class_ not in DISCARD_CLASSES:
+        raise UsageError(f"no class {class_!r}", hint=nearest(class_, DISCARD_CLASSES))
+    if not reason.strip():
+        raise UsageError("a reason is needed", hint='--reason "what did not work"')
+    if identifier == ROOT:
+        raise Refused(f"{ROOT} is the baseline and is never discarded")
+    experiment = experiments.get(session.db, identifier)
+    if any(a.outcome is None and a.state != "trained" for a in attempts.of(session.db, identifier)):
+        raise Busy(f"{identifier} is running", hint=f"evo abort {identifier}")
+    if experiment.state == "committed":
+        raise Refused(f"{identifier} is committed and is never discarded", hint=f"branch past it: evo new --parent {identifier}")
+    experiments.move(session.db, identifier, "discarded", reason=reason, class_=class_)
+    return f"{identifier} is discarded ({class_}: {reason}); its diff and results stay"
+
+
+def restore(session: Session, identifier: str) -> str:
+    """Take a discard back: the former standing, never more."""
+    restored = experiments.restore(session.db, identifier, reason="restored")
+    return f"{identifier} is {restored.state} again"
+
+
+def abort(session: Session, identifier: str, *, patience_s: float = 60.0) -> str:
+    """End the running attempt and its whole process tree; nothing of it is kept as a score."""
+    experiment = experiments.get(session.db, identifier)
+    live = _live(session, experiment.id)
+    if live is None:
+        raise Refused(f"{identifier} is not running", hint="evo status")
+    folder = session.layout.attempt(identifier, live.n)
+    records.touch(str(folder.cancel))
+    deadline = time.monotonic() + session.config.run.grace_s + patience_s
+    while time.monotonic() < deadline:
+        if collect(session, live).ending != "running":
+            return f"{identifier} attempt {live.n} is ended"
+        if attempts.get(session.db, identifier, live.n).outcome is not None:
+            return f"{identifier} attempt {live.n} is ended"
+        time.sleep(0.05)
+    raise Busy(f"{identifier} attempt {live.n} has not ended yet", hint=f"evo abort {identifier}")
+
+
+def _live(session: Session, identifier: str) -> Attempt | None:
+    for attempt in attempts.of(session.db, identifier):
+        if attempt.outcome is None and attempt.state != "trained":
+            return attempt
+    return None
+
+
+def sync(session: Session, on_tick: OnTick = silent) -> Swept:
+    """Take in whatever has finished, name what is owed or lost; start nothing but the gate's own evaluations."""
+    swept = Swept([], [], [], [], [])
+    for attempt in attempts.live(session.db):
+        if attempt.state == "trained":
+            swept.trained.append(attempt.experiment)
+            continue
+        _sort(swept, collect(session, attempt))
+    for identifier in swept.stored:
+        attempt = attempts.of(session.db, identifier)[-1]
+        swept.outcomes.append(conclude(session, Collected(identifier, attempt.n, "stored"), (), on_tick))
+    return swept
+
+
+def _sort(swept: Swept, collected: Collected) -> None:
+    getattr(swept, collected.ending).append(collected.experiment)
+
+
+def wait(session: Session, identifiers: list[str], *, timeout_s: float, on_tick: OnTick = silent) -> Swept:
+    """Wait until none of the experiments (default: none at all) is running. Busy when the time is up."""
+    for identifier in identifiers:
+        experiments.get(session.db, identifier)
+    deadline = time.monotonic() + timeout_s
+    total = Swept([], [], [], [], [])
+    pause = 0.02
+    while True:
+        swept = sync(session, on_tick)
+        for name in ("stored", "lost", "outcomes"):
+            getattr(total, name).extend(getattr(swept, name))
+        running = [name for name in swept.running if not identifiers or name in identifiers]
+        if not running:
+            return Swept(total.stored, swept.trained, total.lost, swept.running, total.outcomes)
+        if time.monotonic() >= deadline:
+            raise Busy(f"still running after {timeout_s:g} s: {', '.join(running)}", hint="evo wait again, or evo abort")
+        time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
+        pause = min(0.5, pause * 1.5)
+
+
+def mend(session: Session) -> None:
+    """Finish half-made worktrees and end whatever processes dead attempts have left."""
+    for experiment in experiments.all(session.db):
+        if experiment.parent is not None and experiment.state not in ("discarded", "contaminated"):
+            ensure_worktree(session.layout, experiment)
+    for attempt in attempts.live(session.db):
+        folder = session.layout.attempt(attempt.experiment, attempt.n).root
+        finding = recover.inspect(folder, token=attempt.token, controller=controller_of(attempt))
+        if finding.kind in ("lost", "trained"):
+            process.sweep(folder)

@@ -1,0 +1,26 @@
+"""What a use case tells of work that takes long; the command line draws it, a pipe gets a line now and then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Tick:
+    """One moment of one experiment. `stage`: queued, training, evaluating, held-out, vault, re-scoring."""
+
+    experiment: str
+    attempt: int
+    stage: str
+    seconds: float
+    metrics: dict[str, object] = field(default_factory=dict)
+    heartbeat_age_s: float | None = None
+
+
+OnTick = Callable[[Tick], None]
+
+
+def silent(tick: Tick) -> None:
+    """For callers that show nothing."""
+    del tick

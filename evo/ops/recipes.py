@@ -1,0 +1,73 @@
+"""`evo recipe`: list, show, copy, check. Works outside a workspace too, on the shipped recipes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from evo.config import ParamSpec
+from evo.domain.views import ParamView, RecipeCheckView, RecipeDetailView, RecipeRowView, RecipesView
+from evo.errors import NotAWorkspace
+from evo.workspace import recipes
+from evo.workspace.layout import Layout, find_root
+
+
+def here() -> Layout | None:
+    """The workspace around the working directory, if there is one."""
+    try:
+        return find_root(Path.cwd())
+    except NotAWorkspace:
+        return None
+
+
+def listing() -> RecipesView:
+    layout = here()
+    rows = []
+    for folder in recipes.names(layout).values():
+        found = recipes.load_recipe(layout, folder)
+        config = found.config
+        rows.append(
+            RecipeRowView(
+                found.name, config.technique, config.reward_shape, config.description, found.is_shipped, str(folder)
+            )
+        )
+    return RecipesView(rows)
+
+
+def show(name: str) -> RecipeDetailView:
+    layout = here()
+    found = recipes.load_recipe(layout, recipes.find_folder(layout, name))
+    config = found.config
+    return RecipeDetailView(
+        name=found.name,
+        technique=config.technique,
+        reward_shape=config.reward_shape,
+        description=config.description,
+        init_from=config.init_from,
+        launch=config.launch,
+        folder=str(found.folder),
+        data=[part.source for part in config.data.train],
+        params=[ParamView(name, spec.type, spec.default, span(spec), spec.doc) for name, spec in config.params.items()],
+    )
+
+
+def span(spec: ParamSpec) -> str:
+    """`(0, 1]`, `≥ 1`, `full | lora`, or nothing."""
+    if spec.choices:
+        return " | ".join(map(str, spec.choices))
+    low = spec.above if spec.above is not None else spec.min
+    high = spec.below if spec.below is not None else spec.max
+    if low is None and high is None:
+        return ""
+    left = f"({low:g}" if spec.above is not None else f"[{low:g}" if low is not None else "(−∞"
+    right = f"{high:g})" if spec.below is not None else f"{high:g}]" if high is not None else "∞)"
+    return f"{left}, {right}"
+
+
+def copy(name: str, to: str) -> Path:
+    layout = find_root(Path.cwd())
+    return recipes.copy(layout, name, to=to)
+
+
+def check(name: str) -> RecipeCheckView:
+    folder = recipes.find_folder(here(), name)
+    return RecipeCheckView(str(folder), [str(fault) for fault in recipes.check(folder)])

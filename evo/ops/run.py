@@ -1,0 +1,214 @@
+"""`evo run`: at most one attempt of one experiment, then what its evidence asks for.
+
+Invariant: never two attempts, never a retry by itself; on a finished experiment nothing is started.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from evo.clock import parse_duration
+from evo.domain.attempt import Attempt
+from evo.domain.experiment import ROOT, Experiment
+from evo.errors import Busy, EvoError, NotFound, Refused, RunFailed, RunTimedOut
+from evo.ops import epoch, gating
+from evo.ops.collect import Collected, collect
+from evo.ops.judge import Judge
+from evo.ops.launch import Content, RunOptions, prepare, submit
+from evo.ops.progress import OnTick, Tick, silent
+from evo.runner import watch
+from evo.session import Session
+from evo.store import attempts, experiments, nodes
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    experiment: str | None = None
+    """None: the oldest pending experiment (`--next`)."""
+    executor: str | None = None
+    timeout: str | None = None
+    seed: int | None = None
+    detach: bool = False
+    rerun: bool = False
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """`message` is one kind sentence; `failure` carries the exit code of a run that brought no score."""
+
+    experiment: str
+    message: str
+    failure: EvoError | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def run(session: Session, request: RunRequest, on_tick: OnTick = silent) -> RunOutcome:
+    """Run one experiment to its score, or to the next thing that the person must decide."""
+    experiment = experiments.get(session.db, request.experiment or next_pending(session))
+    options = options_of(session, request)
+    judge, warnings = epoch.enter(session, on_tick)
+    if experiment.id != ROOT:
+        run_baseline(session, judge, options, on_tick)
+    owed = take_in(session, experiment.id)
+    if owed is None and not is_due(session, experiment, request):
+        return RunOutcome(experiment.id, "finished before: nothing was started", warnings=warnings)
+    content = prepare(session, experiment)
+    options = replace(options, evaluate_only=owed is not None)
+    if owed is None:
+        refuse_repeats(session, experiment, content, request)
+    collected = attempt_once(session, experiment, content, judge, options=options, on_tick=on_tick)
+    if collected is None:
+        return RunOutcome(experiment.id, f"detached: `evo wait {experiment.id}` waits, `evo sync` takes it in")
+    return conclude(session, collected, warnings, on_tick)
+
+
+def options_of(session: Session, request: RunRequest) -> RunOptions:
+    timeout = request.timeout if request.timeout is not None else session.config.run.timeout
+    return RunOptions(
+        executor=request.executor or session.config.run.executor,
+        seed=request.seed,
+        timeout_s=parse_duration(timeout, name="--timeout"),
+        detach=request.detach,
+        rerun=request.rerun,
+    )
+
+
+def next_pending(session: Session) -> str:
+    """The oldest experiment that waits for a run and is not running."""
+    found = nodes.next_pending(session.db)
+    if found is None:
+        raise NotFound("nothing is pending", hint="evo next says what to try; evo new makes an experiment")
+    return found
+
+
+def take_in(session: Session, experiment: str) -> Attempt | None:
+    """Collect what is finished of this experiment. The attempt whose evaluation is owed, if there is one; Busy if one runs."""
+    for attempt in attempts.of(session.db, experiment):
+        if attempt.outcome is not None:
+            continue
+        if attempt.state != "trained" and collect(session, attempt).ending == "running":
+            raise Busy(f"{experiment} is running (attempt {attempt.n})", hint=f"evo wait {experiment}")
+        now = attempts.get(session.db, experiment, attempt.n)
+        if now.state == "trained":
+            return now
+    return None
+
+
+def is_due(session: Session, experiment: Experiment, request: RunRequest) -> bool:
+    """True when a run would bring something: no score yet, a new seed, edited content, or `--rerun`."""
+    if experiment.state in ("discarded", "contaminated"):
+        raise Refused(f"{experiment.id} is {experiment.state}: {experiment.state_reason}", hint=f"evo restore {experiment.id}")
+    if experiment.score_mean is None or request.rerun:
+        return True
+    if experiment.id == ROOT:
+        return False
+    seed = experiment.seed if request.seed is None else request.seed
+    ran = [a for a in attempts.of(session.db, experiment.id) if a.outcome == "ok" and a.seed == seed]
+    if not ran:
+        return True
+    if prepare(session, experiment).content_hash == ran[-1].content_hash:
+        return False
+    if experiments.is_frozen(session.db, experiment.id):
+        raise Refused(
+            f"{experiment.id} has children or a certificate: its content is frozen, and its worktree was edited",
+            hint=f'evo new --parent {experiment.id} --recipe {experiment.recipe} -m "…"',
+        )
+    return True
+
+
+def refuse_repeats(session: Session, experiment: Experiment, content: Content, request: RunRequest) -> None:
+    """Content and seed equal to a finished experiment's are not run again, unless asked for."""
+    if experiment.id == ROOT:
+        return
+    seed = experiment.seed if request.seed is None else request.seed
+    twins = [
+        twin
+        for twin in experiments.find_by_content(session.db, content.content_hash, seed)
+        if twin.id != experiment.id and twin.score_mean is not None
+    ]
+    if twins and not request.rerun:
+        raise Refused(
+            f"{experiment.id} has the content and seed of {twins[0].id}, which has a score",
+            hint=f"evo run {experiment.id} --rerun runs it all the same, linked and never certifiable",
+        )
+    if twins:
+        experiments.link_rerun(session.db, experiment.id, of=twins[0].id)
+
+
+def run_baseline(session: Session, judge: Judge, options: RunOptions, on_tick: OnTick) -> None:
+    """Score exp_0000 if it has no score yet, waiting for whoever is at it already."""
+    plain = replace(options, detach=False, seed=None, executor="local" if options.detach else options.executor)
+    while (root := experiments.get(session.db, ROOT)).score_mean is None:
+        try:
+            owed = take_in(session, ROOT)
+            step = replace(plain, evaluate_only=owed is not None)
+            collected = attempt_once(session, root, prepare(session, root), judge, options=step, on_tick=on_tick)
+        except Busy:
+            time.sleep(0.05)
+            continue
+        if collected is not None and collected.ending != "stored" or _failed(collected):
+            raise _failure(session, collected) or RunFailed("the baseline was not scored", hint=f"evo log {ROOT} --eval")
+
+
+def _failed(collected: Collected | None) -> bool:
+    return collected is not None and collected.result is not None and collected.result.outcome != "ok"
+
+
+def attempt_once(
+    session: Session, experiment: Experiment, content: Content, judge: Judge, *, options: RunOptions, on_tick: OnTick
+) -> Collected | None:
+    """Submit, wait, take in. None when detached."""
+    submitted = submit(session, experiment, content, judge, options=options)
+    if options.detach:
+        return None
+    attempt = submitted.attempt
+
+    def pass_on(seen: Sequence[watch.Progress]) -> None:
+        state = seen[0].state
+        latest = dict(seen[0].latest or {})
+        on_tick(Tick(experiment.id, attempt.n, state.stage, state.seconds or 0.0, latest, state.heartbeat_age_s))
+
+    watch.wait(submitted.executor, [submitted.handle], on_tick=pass_on)
+    return collect(session, attempt)
+
+
+def conclude(
+    session: Session, collected: Collected, warnings: tuple[str, ...] = (), on_tick: OnTick = silent
+) -> RunOutcome:
+    """What a collected attempt means to its owner; asks the gate when a score came in."""
+    failure = _failure(session, collected)
+    if failure is not None:
+        return RunOutcome(collected.experiment, "", failure, warnings)
+    if collected.experiment == ROOT:
+        return RunOutcome(ROOT, "the baseline has its score", warnings=warnings)
+    try:
+        message = gating.after_score(session, collected.experiment, on_tick)
+    except EvoError as error:
+        warnings = (*warnings, f"the score is stored; the gate could not be asked: {error.message}")
+        message = "kept: open, a legal parent"
+    return RunOutcome(collected.experiment, message, warnings=warnings)
+
+
+def _failure(session: Session, collected: Collected | None) -> EvoError | None:
+    """The error that an attempt without a score ends with; None when it has one."""
+    if collected is None:
+        return None
+    name = f"{collected.experiment} attempt {collected.n}"
+    result = collected.result
+    if collected.ending == "lost":
+        return RunFailed(f"{name} was lost: its supervisor vanished; it does not count", hint=f"evo run {collected.experiment}")
+    if result is None or result.outcome == "ok":
+        stored = attempts.get(session.db, collected.experiment, collected.n)
+        if stored.outcome in (None, "ok"):
+            return None
+        return RunFailed(f"{name} failed ({stored.failure}): {stored.message}", hint=f"evo log {collected.experiment} --eval")
+    if result.outcome == "timed_out":
+        return RunTimedOut(f"{name} ran into its timeout", hint="--timeout 4h, or run.timeout in evo.yaml")
+    if result.outcome == "trained":
+        return RunFailed(
+            f"{name} is trained, but its evaluation failed: {result.message}",
+            hint=f"evo run {collected.experiment} evaluates again; no attempt is spent. Log: {result.log}",
+        )
+    return RunFailed(f"{name} {result.outcome} ({result.failure}): {result.message}", hint=f"log: {result.log}")

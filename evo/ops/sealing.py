@@ -1,0 +1,93 @@
+"""Gold items become splits: what `init` and `data seal` do with them, and what the numbers can show.
+
+Invariant: the plan is made and checked before anything is written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from evo.config import EvoConfig
+from evo.data import seal
+from evo.data.reader import read_items
+from evo.data.split import Splits, parse_shares, split_gold
+from evo.domain.item import Item
+from evo.errors import UsageError
+from evo.gate.asking import EVIDENCE
+from evo.gate.noise import SUPERVISED
+from evo.gate.power import smallest_gain
+from evo.workspace import repository
+from evo.workspace.layout import Layout
+
+
+@dataclass(frozen=True)
+class GoldRequest:
+    """Either one gold file that is split, or the splits by name."""
+
+    gold: Path | None = None
+    shares: str | None = None
+    dev: Path | None = None
+    heldout: Path | None = None
+    vault: Path | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file that holds sealed items in the clear."""
+        return tuple(path for path in (self.gold, self.heldout, self.vault) if path is not None)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The splits to write; `mid`: where the mid slice comes from, and its items; `source`: files with sealed items."""
+
+    splits: Splits
+    mid: tuple[str, tuple[Item, ...]]
+    source: tuple[Path, ...]
+
+
+def plan(request: GoldRequest, *, train: Path | None, mid: int, seed: int) -> Plan | None:
+    """Read and divide the gold items; None when there are none. FileFormatError names file, line, field."""
+    splits = _splits(request, seed=seed)
+    rows = read_items(train, needs_target=False) if train is not None else []
+    if splits is None:
+        return None
+    return Plan(splits, seal.choose_mid(rows, splits.dev, size=mid, seed=seed), request.files)
+
+
+def _splits(request: GoldRequest, *, seed: int) -> Splits | None:
+    if request.gold is not None:
+        if request.dev or request.heldout or request.vault:
+            raise UsageError("--gold is split by evo; --dev, --heldout and --vault name splits", hint="give one or the other")
+        shares = parse_shares(request.shares) if request.shares else None
+        return split_gold(read_items(request.gold, needs_target=True), shares=shares, seed=seed)
+    if request.dev is None and request.heldout is None:
+        return None
+    if request.dev is None or request.heldout is None:
+        raise UsageError("--dev and --heldout belong together", hint="or --gold FILE, and evo splits it")
+    files = (request.dev, request.heldout, request.vault)
+    dev, heldout, vault = (tuple(read_items(path, needs_target=True)) if path else () for path in files)
+    return Splits(dev=dev, heldout=heldout, vault=vault)
+
+
+def write(layout: Layout, config: EvoConfig, plan_: Plan) -> tuple[str, ...]:
+    """Seal the plan. The warnings say what the numbers cannot show, and which plain copies remain."""
+    tracked = repository.tracked(layout.root, ["."]) if repository.is_repo(layout.root) else []
+    source = plan_.source[0] if plan_.source else None
+    seal.seal(layout.root, plan_.splits, mid=plan_.mid, seed=config.splits.seed, source=source, tracked=tracked)
+    return tuple(f"{path} still holds the sealed items in the clear: move it off this machine" for path in plan_.source)
+
+
+@dataclass(frozen=True)
+class Power:
+    """In units: the dev gain at which the gate is first asked, and the true gain it certifies with 80 % power."""
+
+    asks_at: float
+    certifies: float
+
+
+def power(n_dev: int, n_heldout: int, *, alpha: float) -> Power:
+    """What these numbers can show at 20 % discordance and the assumed run noise."""
+    asks_at = EVIDENCE * (0.2 / max(1, n_dev) + SUPERVISED**2) ** 0.5
+    gain = smallest_gain(max(1, n_heldout), discordance=0.2, sigma_run=SUPERVISED, alpha=alpha)
+    return Power(asks_at, gain)

@@ -1,0 +1,22 @@
+"""`evo config set` and `unset`: evo.yaml edited in place, validated before it is written."""
+
+from __future__ import annotations
+
+from evo.config import get_key
+from evo.domain.views import KeyValueView
+from evo.session import open_config
+from evo.workspace import settings
+
+
+def set_value(key: str, value: str) -> KeyValueView:
+    """The new value of `key`. UsageError: no such key (the nearest is named), or a value out of range."""
+    layout = open_config().layout
+    settings.set_value(layout, key, value)
+    return KeyValueView(key, get_key(settings.load_config(layout), key))
+
+
+def unset_value(key: str) -> KeyValueView:
+    """The default of `key`, which holds again."""
+    layout = open_config().layout
+    settings.unset_value(layout, key)
+    return KeyValueView(key, get_key(settings.load_config(layout), key))

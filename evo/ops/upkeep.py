@@ -1,0 +1,61 @@
+"""Keeping the house: `fsck`, `backup`, `gc`.
+
+Invariant: only weights of failed and discarded experiments that nobody descends from and that are no declared
+artifact are ever deleted, and never before they were listed.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from evo.clock import now
+from evo.errors import Refused
+from evo.session import Session
+from evo.store import artifacts, attempts, events, experiments, fsck
+
+
+@dataclass(frozen=True)
+class Garbage:
+    experiment: str
+    path: Path
+    size: int
+
+
+def check(session: Session) -> list[fsck.Finding]:
+    return fsck.check(session.db, session.layout.root)
+
+
+def backup(session: Session, target: Path | None) -> Path:
+    """Copy the database, consistent even while others write. Refused when the target exists."""
+    path = target or session.layout.reports / f"evo-{now().replace(':', '')}.db"
+    if path.exists():
+        raise Refused(f"{path} exists", hint="name another file")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return fsck.backup(session.db, path)
+
+
+def garbage(session: Session) -> list[Garbage]:
+    """Weights that nothing needs any more."""
+    found = []
+    for experiment in experiments.all(session.db):
+        if experiment.state not in ("failed", "discarded") or experiments.children(session.db, experiment.id):
+            continue
+        declared = {Path(artifact.uri) for artifact in artifacts.of(session.db, experiment.id)}
+        for attempt in attempts.of(session.db, experiment.id):
+            output = session.layout.attempt(experiment.id, attempt.n).output
+            if attempt.outcome is None or not output.is_dir() or any(output in (p, *p.parents) for p in declared):
+                continue
+            size = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
+            found.append(Garbage(experiment.id, output, size))
+    return found
+
+
+def collect_garbage(session: Session) -> list[Garbage]:
+    """Delete what `garbage` lists, writing down each."""
+    gone = garbage(session)
+    for entry in gone:
+        shutil.rmtree(entry.path)
+        events.append(session.db, "weights deleted", experiment=entry.experiment, data={"bytes": entry.size})
+    return gone

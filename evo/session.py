@@ -1,0 +1,73 @@
+"""An open workspace: where it lies, what it is set to, its database.
+
+Invariant: a session is opened for reading unless a use case writes; a reader changes no byte on disk.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from evo.config import EvoConfig
+from evo.domain.score import Metric
+from evo.store import db as database
+from evo.store import meta
+from evo.workspace.layout import Layout, find_root
+from evo.workspace.settings import load_config, refresh
+
+
+@dataclass(frozen=True)
+class Session:
+    layout: Layout
+    config: EvoConfig
+    db: sqlite3.Connection
+
+    @property
+    def epoch(self) -> str | None:
+        """The eval_hash that scores belong to now; None before the first evaluation."""
+        value: str | None = meta.get(self.db, "epoch")
+        return value
+
+    @property
+    def heldout_hash(self) -> str:
+        """Hash of the held-out items: what looks are counted against. Empty when nothing is sealed."""
+        return str(meta.get(self.db, "heldout_hash", default=""))
+
+    @property
+    def metric(self) -> Metric:
+        """Direction, range and unit of a score; the unit outside [0, 1] is the base's per-item SD."""
+        return metric_of(self.config, unit=meta.get(self.db, "metric_unit", default=1.0))
+
+
+def metric_of(config: EvoConfig, *, unit: float = 1.0) -> Metric:
+    span = config.metric.range
+    low, high = (None, None) if span == "none" else (float(span[0]), float(span[1]))
+    return Metric(config.metric.direction, low, high, unit)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A workspace's place and configuration, for what needs no database."""
+
+    layout: Layout
+    config: EvoConfig
+
+
+def open_config(start: Path | None = None) -> Settings:
+    layout = find_root(start or Path.cwd())
+    return Settings(layout, load_config(layout))
+
+
+@contextmanager
+def open_session(start: Path | None = None, *, readonly: bool = False) -> Iterator[Session]:
+    """The workspace around `start` (default: the working directory). NotAWorkspace when there is none."""
+    layout = find_root(start or Path.cwd())
+    config = load_config(layout) if readonly else refresh(layout)
+    db = database.connect(layout.db, readonly=readonly)
+    try:
+        yield Session(layout, config, db)
+    finally:
+        db.close()
