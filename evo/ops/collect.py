@@ -18,9 +18,9 @@ from evo.domain.job import AttemptFolder, ProcessId, Result
 from evo.domain.score import Metric, Score, mean_over_seeds, per_item
 from evo.errors import EvoError, FileFormatError
 from evo.files import read_json
+from evo.gate.noise import sigma_run
 from evo.gate.statistics import score_error
 from evo.ops.judge import read_results
-from evo.gate.noise import sigma_run
 from evo.runner import process, recover
 from evo.search.tree import Sighting, sighting
 from evo.session import Session
@@ -92,6 +92,8 @@ def _finished(session: Session, attempt: Attempt, folder: AttemptFolder, result:
         train_seconds=result.train_seconds,
         eval_seconds=result.eval_seconds,
         gpu_seconds=gpus * ((result.train_seconds or 0.0) + (result.eval_seconds or 0.0)),
+        commit=attempt.commit,
+        content_hash=attempt.content_hash,
         artifacts=declared_artifacts(folder),
     )
     if result.outcome != "ok":

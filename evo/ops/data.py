@@ -89,7 +89,7 @@ def leaks_of(session: Session, recipe: RecipeConfig, data: Resolved) -> str:
         source = session.layout.root / part.source
         if source.is_file() and (found := overlaps(session, source)):
             split, first = found[0]
-            return f"{part.source}, line {first.line}: holds {split} item {first.item} ({first.kind}); {len(found)} in all"
+            return (
+                f"{part.source}, line {first.line}: holds {split} item {first.item} ({first.kind}); {len(found)} in all"
+            )
     return f"{data.path} holds evaluation items"
-
-

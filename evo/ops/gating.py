@@ -175,8 +175,14 @@ def ask(session: Session, candidate: Side, reference: Side, *, zeta: float, on_t
     decision = decide_on(session, judge, candidate, reference, alpha=asking.alpha_of(history, rules), on_tick=on_tick)
     record_answer(session, look, candidate, decision)
     used = gate_rows.looks_used(session.db, session.heldout_hash)
-    said = f"committed: certified against {theirs}" if decision.passed else f"kept: open, a legal parent; not certified against {theirs}"
-    return CertifyView(ours, theirs, decision.passed, LooksView(used, rules.looks), f"{said} (look {used} of {rules.looks})")
+    said = (
+        f"committed: certified against {theirs}"
+        if decision.passed
+        else f"kept: open, a legal parent; not certified against {theirs}"
+    )
+    return CertifyView(
+        ours, theirs, decision.passed, LooksView(used, rules.looks), f"{said} (look {used} of {rules.looks})"
+    )
 
 
 def decide_on(
@@ -189,9 +195,7 @@ def decide_on(
     metric = session.metric
     left, right = per_item(ours), per_item(theirs)
     clusters = [item.cluster or item.id for item in items] if any(item.cluster for item in items) else None
-    sigma = max(
-        sigma_run(session.config.gate.sigma_run, one.experiment.technique) for one in (candidate, reference)
-    )
+    sigma = max(sigma_run(session.config.gate.sigma_run, one.experiment.technique) for one in (candidate, reference))
     comparison = Comparison(
         candidate=[metric.adjusted(left[item.id]) for item in items],
         reference=[metric.adjusted(right[item.id]) for item in items],

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from evo.config import EvoConfig, SplitsConfig
@@ -32,7 +32,7 @@ class InitRequest:
     folder: Path
     model: str | None = None
     template: str | None = None
-    gold: GoldRequest = GoldRequest()
+    gold: GoldRequest = field(default_factory=GoldRequest)
     train: Path | None = None
     scorer: str | None = None
     chat_template: str | None = None

@@ -104,9 +104,7 @@ def generation(config: EvalConfig) -> dict[str, object]:
     }
 
 
-def eval_job(
-    session: Session, judge: Judge, *, split: Split, model: Path, out_dir: Path, items: Path
-) -> EvalJob:
+def eval_job(session: Session, judge: Judge, *, split: Split, model: Path, out_dir: Path, items: Path) -> EvalJob:
     """The job that scores `model` on `split`; held-out and vault keep only hashes of outputs."""
     config, metric = session.config, metric_of(session.config)
     worst = metric.low if metric.direction == "max" else metric.high

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evo import registry
-from evo.clock import parse_duration
 from evo.config import RecipeConfig
 from evo.data import mix, seal
 from evo.domain.attempt import Attempt
@@ -144,7 +143,9 @@ def start_hash(session: Session, experiment: Experiment) -> str:
     return attempts.get(session.db, identifier, origin.primary_attempt).weights_hash or ""
 
 
-def train_stage(session: Session, content: Content, facts: RunFacts, folder: AttemptFolder, timeout_s: float | None) -> Stage:
+def train_stage(
+    session: Session, content: Content, facts: RunFacts, folder: AttemptFolder, timeout_s: float | None
+) -> Stage:
     """The process that trains: the recipe's page, or the recipe's own `argv`."""
     worktree = session.layout.worktree(facts.experiment)
     if content.recipe.launch != "python":
@@ -209,13 +210,15 @@ def build_job(
     )
 
 
-def submit(session: Session, experiment: Experiment, content: Content, judge: Judge, *, options: RunOptions) -> Submitted:
+def submit(
+    session: Session, experiment: Experiment, content: Content, judge: Judge, *, options: RunOptions
+) -> Submitted:
     """Claim an attempt (or take up the trained one) and start it. Busy, Refused as the store decides."""
     token = secrets.token_hex(16)
-    controller = current()
+    controller = json.dumps(plain(current()))
     if options.evaluate_only:
         owed = next(a for a in attempts.of(session.db, experiment.id) if a.state == "trained")
-        attempt = attempts.take_up(session.db, experiment.id, owed.n, token=token, controller=json.dumps(plain(controller)))
+        attempt = attempts.take_up(session.db, experiment.id, owed.n, token=token, controller=controller)
     else:
         attempt = attempts.claim(
             session.db,
@@ -224,7 +227,7 @@ def submit(session: Session, experiment: Experiment, content: Content, judge: Ju
             cap=session.config.max_attempts,
             token=token,
             executor=options.executor,
-            controller=json.dumps(plain(controller)),
+            controller=controller,
             is_detached=options.detach,
             commit=content.commit,
             content_hash=content.content_hash,

@@ -43,7 +43,9 @@ def discard(session: Session, identifier: str, *, reason: str, class_: str = "hy
     if any(a.outcome is None and a.state != "trained" for a in attempts.of(session.db, identifier)):
         raise Busy(f"{identifier} is running", hint=f"evo abort {identifier}")
     if experiment.state == "committed":
-        raise Refused(f"{identifier} is committed and is never discarded", hint=f"branch past it: evo new --parent {identifier}")
+        raise Refused(
+            f"{identifier} is committed and is never discarded", hint=f"branch past it: evo new --parent {identifier}"
+        )
     experiments.move(session.db, identifier, "discarded", reason=reason, class_=class_)
     return f"{identifier} is discarded ({class_}: {reason}); its diff and results stay"
 
@@ -112,7 +114,9 @@ def wait(session: Session, identifiers: list[str], *, timeout_s: float, on_tick:
         if not running:
             return Swept(total.stored, swept.trained, total.lost, swept.running, total.outcomes)
         if time.monotonic() >= deadline:
-            raise Busy(f"still running after {timeout_s:g} s: {', '.join(running)}", hint="evo wait again, or evo abort")
+            raise Busy(
+                f"still running after {timeout_s:g} s: {', '.join(running)}", hint="evo wait again, or evo abort"
+            )
         time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
         pause = min(0.5, pause * 1.5)
 

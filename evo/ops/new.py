@@ -15,7 +15,7 @@ from evo.domain.views import NewView
 from evo.errors import Refused, UsageError
 from evo.files import sha256_file, sha256_json
 from evo.session import Session
-from evo.store import artifacts, events, experiments
+from evo.store import artifacts, experiments
 from evo.store.experiments import NewExperiment
 from evo.workspace.recipes import RecipeSource, apply_params, find_recipe, grid
 from evo.workspace.repository import add_worktree, head
@@ -82,12 +82,9 @@ def _branch(
         fingerprint=fingerprint(session, request, source, params, None if picked_by else parent.id, hypothesis),
         picked_by=picked_by,
     )
+    start = start_commit(session, parent)
     experiment, is_new = experiments.add(session.db, wanted)
-    if not is_new:
-        parent = experiments.get(session.db, experiment.parent or ROOT)
-    worktree = add_worktree(
-        session.layout, experiment.id, start_commit=start_commit(session, parent), recipe_folder=source.folder
-    )
+    worktree = add_worktree(session.layout, experiment.id, start_commit=start, recipe_folder=source.folder)
     return NewView(experiment.id, is_new, str(worktree), experiment.parent, picked_by or None)
 
 

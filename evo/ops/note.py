@@ -37,5 +37,7 @@ def _checked(text: str, what: str, *, longest: int) -> str:
     if not text.strip():
         raise UsageError(f"the {what} is empty")
     if len(text) > longest:
-        raise UsageError(f"the {what} has {len(text)} characters; {longest} are allowed", hint="keep the rest in a file")
+        raise UsageError(
+            f"the {what} has {len(text)} characters; {longest} are allowed", hint="keep the rest in a file"
+        )
     return text.strip()

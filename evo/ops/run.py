@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from evo.clock import parse_duration
 from evo.domain.attempt import Attempt
 from evo.domain.experiment import ROOT, Experiment
-from evo.errors import Busy, EvoError, NotFound, Refused, RunFailed, RunTimedOut
+from evo.errors import Busy, Denied, EvoError, NotFound, Refused, RunFailed, RunTimedOut
 from evo.ops import epoch, gating
 from evo.ops.collect import Collected, collect
+from evo.ops.data import leaks_of
 from evo.ops.judge import Judge
 from evo.ops.launch import Content, RunOptions, prepare, submit
 from evo.ops.progress import OnTick, Tick, silent
@@ -55,6 +56,7 @@ def run(session: Session, request: RunRequest, on_tick: OnTick = silent) -> RunO
     if owed is None and not is_due(session, experiment, request):
         return RunOutcome(experiment.id, "finished before: nothing was started", warnings=warnings)
     content = prepare(session, experiment)
+    refuse_leaks(session, experiment, content)
     options = replace(options, evaluate_only=owed is not None)
     if owed is None:
         refuse_repeats(session, experiment, content, request)
@@ -84,7 +86,7 @@ def next_pending(session: Session) -> str:
 
 
 def take_in(session: Session, experiment: str) -> Attempt | None:
-    """Collect what is finished of this experiment. The attempt whose evaluation is owed, if there is one; Busy if one runs."""
+    """Collect what is finished. The attempt whose evaluation is owed, if there is one; Busy while one runs."""
     for attempt in attempts.of(session.db, experiment):
         if attempt.outcome is not None:
             continue
@@ -99,7 +101,9 @@ def take_in(session: Session, experiment: str) -> Attempt | None:
 def is_due(session: Session, experiment: Experiment, request: RunRequest) -> bool:
     """True when a run would bring something: no score yet, a new seed, edited content, or `--rerun`."""
     if experiment.state in ("discarded", "contaminated"):
-        raise Refused(f"{experiment.id} is {experiment.state}: {experiment.state_reason}", hint=f"evo restore {experiment.id}")
+        raise Refused(
+            f"{experiment.id} is {experiment.state}: {experiment.state_reason}", hint=f"evo restore {experiment.id}"
+        )
     if experiment.score_mean is None or request.rerun:
         return True
     if experiment.id == ROOT:
@@ -116,6 +120,16 @@ def is_due(session: Session, experiment: Experiment, request: RunRequest) -> boo
             hint=f'evo new --parent {experiment.id} --recipe {experiment.recipe} -m "…"',
         )
     return True
+
+
+def refuse_leaks(session: Session, experiment: Experiment, content: Content) -> None:
+    """Sealed or dev items in the training data: contaminated, before any compute and without an attempt."""
+    if content.data is None or not (found := leaks_of(session, content.recipe, content.data)):
+        return
+    experiments.move(session.db, experiment.id, "contaminated", reason=found, class_="data")
+    raise Denied(
+        f"{experiment.id} is contaminated: {found}", hint="take those lines out of the data, then branch again"
+    )
 
 
 def refuse_repeats(session: Session, experiment: Experiment, content: Content, request: RunRequest) -> None:
@@ -148,12 +162,10 @@ def run_baseline(session: Session, judge: Judge, options: RunOptions, on_tick: O
         except Busy:
             time.sleep(0.05)
             continue
-        if collected is not None and collected.ending != "stored" or _failed(collected):
-            raise _failure(session, collected) or RunFailed("the baseline was not scored", hint=f"evo log {ROOT} --eval")
-
-
-def _failed(collected: Collected | None) -> bool:
-    return collected is not None and collected.result is not None and collected.result.outcome != "ok"
+        if collected is None or _failure(session, collected) is not None:
+            raise _failure(session, collected) or RunFailed(
+                "the baseline was not scored", hint=f"evo log {ROOT} --eval"
+            )
 
 
 def attempt_once(
@@ -191,24 +203,19 @@ def conclude(
     return RunOutcome(collected.experiment, message, warnings=warnings)
 
 
-def _failure(session: Session, collected: Collected | None) -> EvoError | None:
+def _failure(session: Session, collected: Collected) -> EvoError | None:
     """The error that an attempt without a score ends with; None when it has one."""
-    if collected is None:
+    identifier, result = collected.experiment, collected.result
+    name = f"{identifier} attempt {collected.n}"
+    stored = attempts.get(session.db, identifier, collected.n)
+    if stored.outcome == "ok":
         return None
-    name = f"{collected.experiment} attempt {collected.n}"
-    result = collected.result
-    if collected.ending == "lost":
-        return RunFailed(f"{name} was lost: its supervisor vanished; it does not count", hint=f"evo run {collected.experiment}")
-    if result is None or result.outcome == "ok":
-        stored = attempts.get(session.db, collected.experiment, collected.n)
-        if stored.outcome in (None, "ok"):
-            return None
-        return RunFailed(f"{name} failed ({stored.failure}): {stored.message}", hint=f"evo log {collected.experiment} --eval")
-    if result.outcome == "timed_out":
+    log = result.log if result is not None else str(session.layout.attempt(identifier, collected.n).train_log)
+    if stored.outcome == "lost":
+        return RunFailed(f"{name} was lost and does not count: {stored.message}", hint=f"evo run {identifier}")
+    if stored.outcome == "timed_out":
         return RunTimedOut(f"{name} ran into its timeout", hint="--timeout 4h, or run.timeout in evo.yaml")
-    if result.outcome == "trained":
-        return RunFailed(
-            f"{name} is trained, but its evaluation failed: {result.message}",
-            hint=f"evo run {collected.experiment} evaluates again; no attempt is spent. Log: {result.log}",
-        )
-    return RunFailed(f"{name} {result.outcome} ({result.failure}): {result.message}", hint=f"log: {result.log}")
+    if stored.outcome is None:
+        hint = f"evo run {identifier} evaluates again, no attempt is spent; log: {log}"
+        return RunFailed(f"{name} is trained, but its evaluation failed: {stored.message}", hint=hint)
+    return RunFailed(f"{name} {stored.outcome} ({stored.failure}): {stored.message}", hint=f"log: {log}")

@@ -58,7 +58,9 @@ def plan(request: GoldRequest, *, train: Path | None, mid: int, seed: int) -> Pl
 def _splits(request: GoldRequest, *, seed: int) -> Splits | None:
     if request.gold is not None:
         if request.dev or request.heldout or request.vault:
-            raise UsageError("--gold is split by evo; --dev, --heldout and --vault name splits", hint="give one or the other")
+            raise UsageError(
+                "--gold is split by evo; --dev, --heldout and --vault name splits", hint="give one or the other"
+            )
         shares = parse_shares(request.shares) if request.shares else None
         return split_gold(read_items(request.gold, needs_target=True), shares=shares, seed=seed)
     if request.dev is None and request.heldout is None:

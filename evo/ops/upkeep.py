@@ -24,7 +24,7 @@ class Garbage:
 
 
 def check(session: Session) -> list[fsck.Finding]:
-    return fsck.check(session.db, session.layout.root)
+    return fsck.check(session.db, session.layout.hidden)
 
 
 def backup(session: Session, target: Path | None) -> Path:

@@ -53,6 +53,10 @@ def claim(db: sqlite3.Connection, experiment: str, **terms: Unpack[Terms]) -> At
             " WHERE experiment = :experiment RETURNING *",
             {**terms, "experiment": experiment, "now": clock.now()},
         ).fetchone()
+        db.execute(
+            "UPDATE experiment SET commit_sha = coalesce(:commit, commit_sha) WHERE id = :id",
+            {"commit": terms["commit"], "id": experiment},
+        )
         claimed = from_row(row)
         events.append(db, "claimed", experiment=experiment, attempt=claimed.n, data={"seed": claimed.seed})
         return claimed

@@ -1,0 +1,143 @@
+"""How set-up, data, upkeep and the outcome of writers look."""
+
+from __future__ import annotations
+
+from evo.cli.blocks import Block, Cell, Table, Text
+from evo.domain.views import (
+    CertifyView,
+    CheckView,
+    DataStatusView,
+    DoctorView,
+    FindingsView,
+    GarbageView,
+    InitView,
+    LeaksView,
+    NewGridView,
+    NewView,
+    RecipeCheckView,
+    RecipeDetailView,
+    RecipesView,
+    ReleaseView,
+    ScratchView,
+    SettingsView,
+    SweptView,
+)
+
+
+def init(view: InitView) -> list[Block]:
+    blocks: list[Block] = [Text(f"workspace {view.root}", "bold")]
+    if view.model is not None:
+        blocks.append(Text(f"  base model  {view.model}", note=f"sha256 {(view.model_sha256 or '')[:12]}, pinned"))
+    if view.splits:
+        parts = ", ".join(f"{n} {split}" for split, n in view.splits.items() if n)
+        blocks.append(Text(f"  items       {parts}", note="held-out and vault are sealed"))
+        blocks.append(Text(f"  power       {power(view.asks_at, view.certifies)}"))
+    return [*blocks, Text(f"  baseline    {view.baseline}")]
+
+
+def power(asks_at: float | None, certifies: float | None) -> str:
+    return (
+        f"the gate is asked from a dev gain of {100 * (asks_at or 0):.1f} points;"
+        f" a true gain of {100 * (certifies or 0):.1f} is certified with 80 % power"
+    )
+
+
+def settings(view: SettingsView) -> list[Block]:
+    rows = [(key, "none" if value in (None, "", []) else str(value)) for key, value in view.settings.items()]
+    return [Table(("KEY", "VALUE"), rows)]
+
+
+def recipes(view: RecipesView) -> list[Block]:
+    rows = [
+        (r.name, r.technique, r.reward_shape, "shipped" if r.shipped else "workspace", r.description)
+        for r in view.recipes
+    ]
+    return [Table(("RECIPE", "TECHNIQUE", "REWARD", "FROM", "WHAT IT DOES"), rows)]
+
+
+def recipe(view: RecipeDetailView) -> list[Block]:
+    head: list[Block] = [
+        Text(f"{view.name}  {view.technique}", "bold", note=view.folder),
+        Text(view.description),
+        Text(f"  starts from {view.init_from}; reward: {view.reward_shape}; data: {', '.join(view.data) or 'none'}"),
+    ]
+    rows = [(p.name, p.type, "required" if p.default is None else str(p.default), p.range, p.doc) for p in view.params]
+    return [*head, Table(("PARAMETER", "TYPE", "DEFAULT", "RANGE", "WHAT IT IS"), rows)]
+
+
+def recipe_check(view: RecipeCheckView) -> list[Block]:
+    return [Text(f"✗ {problem}", "red") for problem in view.problems] or [Text("✓ in order", "green")]
+
+
+def data_status(view: DataStatusView) -> list[Block]:
+    rows = [(split, str(n), "sealed" if split in ("heldout", "vault") else "readable") for split, n in view.splits.items()]
+    return [
+        Table(("SPLIT", "ITEMS", "STATE"), rows, frozenset({"ITEMS"})),
+        Text(f"looks  {view.looks.used} of {view.looks.limit} used"),
+        Text(f"power  {power(view.asks_at, view.certifies)}"),
+        Text("seal   intact" if view.intact else "seal   BROKEN", "" if view.intact else "red"),
+    ]
+
+
+def leaks(view: LeaksView) -> list[Block]:
+    if not view.findings:
+        return [Text(f"✓ none of {view.lines} lines holds an evaluation item", "green")]
+    rows = [(f"{f.file}:{f.line}", f.split, f.item, f.method) for f in view.findings]
+    table = Table(("WHERE", "SPLIT", "ITEM", "FOUND BY"), rows)
+    return [table, Text("… and more")] if view.truncated else [table]
+
+
+def scratch(view: ScratchView) -> list[Block]:
+    head = Text(f"{view.what}: {view.mean:.3f} ± {1.96 * view.se:.3f} on {view.n} items", "bold", "scratch, not a score")
+    rows = [(name, f"{mean:.3f}") for name, mean in view.slices.items()]
+    return [head, Table(("SLICE", "MEAN"), rows)] if rows else [head]
+
+
+def findings(view: FindingsView) -> list[Block]:
+    if not view.findings:
+        return [Text("✓ the tree is right", "green")]
+    rows = [(f.severity, f.what, f.fix) for f in view.findings]
+    return [Table(("SEVERITY", "WHAT", "FIX"), rows)]
+
+
+def garbage(view: GarbageView) -> list[Block]:
+    said = "deleted" if view.deleted else "can be deleted"
+    total = Text(f"{len(view.paths)} folders, {view.bytes / 1e6:.1f} MB {said}")
+    return [total, *(Text(f"  {path}") for path in view.paths)]
+
+
+def doctor(view: DoctorView) -> list[Block]:
+    return [Table(("", "CHECK", "FOUND", "FIX"), [_check(check) for check in view.checks])]
+
+
+def _check(check: CheckView) -> list[str | Cell]:
+    mark = Cell("✓", "green") if check.ok else Cell("✗", "red")
+    return [mark, check.name, check.found, "" if check.ok else check.fix]
+
+
+def swept(view: SweptView) -> list[Block]:
+    blocks: list[Block] = [Text(f"{name}: {said}") for name, said in view.messages.items()]
+    blocks += [Text(f"{name}: {said}", "red") for name, said in view.failures.items()]
+    for names, said in ((view.owed, "evaluation owed"), (view.lost, "lost, does not count"), (view.running, "running")):
+        blocks += [Text(f"{name}: {said}") for name in names]
+    return blocks or [Text("nothing to take in")]
+
+
+def new(view: NewView) -> list[Block]:
+    said = "created" if view.created else "is there already"
+    how = f"parent {view.parent}" + (f", picked by {view.picked_by}" if view.picked_by else "")
+    return [Text(f"{view.id} {said}", "bold", how), Text(f"  {view.worktree}")]
+
+
+def grid(view: NewGridView) -> list[Block]:
+    return [block for one in view.experiments for block in new(one)]
+
+
+def certify(view: CertifyView) -> list[Block]:
+    return [Text(view.message, "bold green" if view.passed else "yellow")]
+
+
+def release(view: ReleaseView) -> list[Block]:
+    v = view.vault
+    number = f"{view.id}  {v.mean:.3f}  [{v.low:.3f}, {v.high:.3f}]"
+    return [Text(number, "bold", f"{v.n} items, {v.source}, 95 %"), Text(view.message)]
