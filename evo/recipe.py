@@ -143,6 +143,9 @@ class Run:
                 raise NotFound(f"finish: artifact {label!r} is not at {path}", hint="write it before run.finish(…)")
         if source.resolve() != self.output_dir.resolve():
             _place(source, self.output_dir, move=source.resolve().is_relative_to(self.folder.resolve()))
+        for path in self.output_dir.rglob("*"):  # safetensors writes 0600, and a child may train as another user
+            if path.is_file() and not path.is_symlink():
+                path.chmod(path.stat().st_mode | 0o444)
         moved = {label: path for label, path in named.items() if path.is_relative_to(source)}
         named |= {label: self.output_dir / path.relative_to(source) for label, path in moved.items()}
         write_json(self.folder / "artifacts.json", [_artifact(label, path) for label, path in named.items()])

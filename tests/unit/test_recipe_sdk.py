@@ -111,10 +111,12 @@ def test_finish_keeps_the_model_and_names_the_artifacts(under_job):
     best = run.folder / "checkpoints" / "best"
     best.mkdir(parents=True)
     (best / "model.safetensors").write_text("weights")
+    (best / "model.safetensors").chmod(0o600)
     (run.folder / "curve.json").write_text("[]")
     run.log(step=9, loss=0.5)
     run.finish(best, {"curve": run.folder / "curve.json", "weights": best / "model.safetensors"})
     assert [path.name for path in run.output_dir.iterdir()] == ["model.safetensors"]
+    assert (run.output_dir / "model.safetensors").stat().st_mode & 0o777 == 0o644, "a child may train as another user"
     assert not best.exists(), "moved, not doubled: it lay in the attempt's own folder"
     curve, weights = json.loads((run.folder / "artifacts.json").read_text())
     assert curve == {
