@@ -73,7 +73,8 @@ def next_pending(db: sqlite3.Connection) -> str | None:
     """The oldest pending experiment that no attempt is at."""
     row = db.execute(
         "SELECT id FROM experiment e WHERE state = 'pending'"
-        " AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.experiment = e.id AND a.outcome IS NULL AND a.state <> 'trained')"
+        " AND NOT EXISTS (SELECT 1 FROM attempt a"
+        " WHERE a.experiment = e.id AND a.outcome IS NULL AND a.state <> 'trained')"
         " ORDER BY number LIMIT 1"
     ).fetchone()
     return None if row is None else str(row[0])

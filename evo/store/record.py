@@ -14,7 +14,7 @@ from evo import clock
 from evo.domain.attempt import Outcome
 from evo.domain.item import ItemResult
 from evo.domain.score import Score
-from evo.errors import NotFound, UsageError
+from evo.errors import UsageError
 from evo.store import events, results
 from evo.store.checks import finite, finite_results, finite_score, number
 from evo.store.db import transaction
@@ -62,6 +62,7 @@ class Finished:
     """False for a further seed: the attempt that a certificate would speak about stays the one that it was."""
     commit: str | None = None
     content_hash: str | None = None
+    """None for both: as they were claimed."""
     artifacts: list[DeclaredArtifact] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -178,16 +179,21 @@ def _end_attempt(db: sqlite3.Connection, finished: Finished) -> int | None:
 
 
 def _score_experiment(db: sqlite3.Connection, finished: Finished) -> None:
-    """The first score opens a pending or failed experiment, also behind a discard or a contamination."""
+    """The first score opens a pending or failed experiment, also behind a discard or a contamination.
+
+    Content and commit of the experiment become those that the attempt ran.
+    """
     assert finished.score is not None
     opened = "CASE WHEN {0} IN ('pending', 'failed') THEN 'open' ELSE {0} END"
     places = ", ".join(f"{name} = {opened.format(name)}" for name in ("state", "former_state", "clean_state"))
-    row = db.execute(
+    db.execute(
         f"UPDATE experiment SET {places}, score_mean = :mean, score_se = :se, score_n = :n_items, epoch = :epoch,"
         " gain = :gain, gain_var = :gain_var, seeds = :seeds, is_noop = :is_noop, has_forbidden = :has_forbidden,"
         " primary_attempt = iif(:is_primary OR primary_attempt IS NULL, :n, primary_attempt),"
-        " commit_sha = coalesce(:commit, commit_sha), content_hash = coalesce(:content_hash, content_hash)"
-        " WHERE id = :experiment RETURNING id",
+        " commit_sha = coalesce(ran.commit_sha, experiment.commit_sha),"
+        " content_hash = coalesce(ran.content_hash, experiment.content_hash)"
+        " FROM (SELECT commit_sha, content_hash FROM attempt WHERE experiment = :experiment AND n = :n) AS ran"
+        " WHERE id = :experiment",
         {
             "mean": finished.score.mean,
             "se": finished.score.se,
@@ -200,13 +206,9 @@ def _score_experiment(db: sqlite3.Connection, finished: Finished) -> None:
             "has_forbidden": finished.has_forbidden,
             "is_primary": finished.is_primary,
             "n": finished.n,
-            "commit": finished.commit,
-            "content_hash": finished.content_hash,
             "experiment": finished.experiment,
         },
-    ).fetchone()
-    if row is None:
-        raise NotFound(f"no experiment {finished.experiment!r}")
+    )
 
 
 def _fail_experiment(db: sqlite3.Connection, experiment: str) -> None:

@@ -75,8 +75,9 @@ CREATE TABLE experiment_key (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TRIGGER experiment_parent_is_older BEFORE INSERT ON experiment
-WHEN NEW.parent IS NOT NULL AND (SELECT number FROM experiment WHERE id = NEW.parent) >= NEW.number
-BEGIN SELECT RAISE(ABORT, 'a parent is older than its child'); END;
+WHEN NEW.parent IS NOT NULL
+    AND NOT EXISTS (SELECT 1 FROM experiment WHERE id = NEW.parent AND number < NEW.number)
+BEGIN SELECT RAISE(ABORT, 'a parent exists and is older than its child'); END;
 CREATE TRIGGER experiment_parent_stays BEFORE UPDATE OF parent, id, number ON experiment
 BEGIN SELECT RAISE(ABORT, 'an experiment keeps its id and parent'); END;
 CREATE TRIGGER experiment_is_kept BEFORE DELETE ON experiment
