@@ -7,9 +7,12 @@ entry-point group `evo.<family>`; a built-in name cannot be taken over.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evo.errors import NotFound, nearest
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
 
 TABLES: dict[str, dict[str, str]] = {
     "policy": {
@@ -44,12 +47,6 @@ TABLES: dict[str, dict[str, str]] = {
 }
 
 
-def _strangers(family: str) -> Any:
-    from importlib.metadata import entry_points  # 20 ms, which a built-in name does not pay
-
-    return entry_points(group=f"evo.{family}")
-
-
 def names(family: str) -> list[str]:
     """All names of a family, built-ins first."""
     strangers = [point.name for point in _strangers(family)]
@@ -66,3 +63,9 @@ def load(family: str, name: str) -> Any:
         if point.name == name:
             return point.load()
     raise NotFound(f"no {family} named {name!r}", hint=nearest(name, names(family)))
+
+
+def _strangers(family: str) -> EntryPoints:
+    from importlib.metadata import entry_points  # 8 ms, which a built-in name does not pay
+
+    return entry_points(group=f"evo.{family}")

@@ -87,7 +87,8 @@ def invoke(module: str, args: list[str]) -> Reply | None:
 
     leaf = typer.main.get_command(import_module(f"evo.cli.{module}").app)
     try:
-        reply = leaf.main(args[1:], prog_name=f"evo {args[0]}", standalone_mode=False)
+        names = ["-h", "--help"]
+        reply = leaf.main(args[1:], prog_name=f"evo {args[0]}", standalone_mode=False, help_option_names=names)
     except exceptions.NoArgsIsHelpError as error:
         output.say(error.format_message())
         return None

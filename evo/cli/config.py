@@ -8,7 +8,8 @@ import typer
 
 from evo.cli.options import leaf
 from evo.config import config_keys, get_key
-from evo.domain.views import KeyValueView, Reply, SettingsView
+from evo.domain.upkeep_views import SettingsView
+from evo.domain.views import KeyValueView, Reply
 from evo.ops import settings as ops
 from evo.session import open_config
 

@@ -18,9 +18,7 @@ app = leaf()
 def discard(
     experiment: Exp,
     reason: Annotated[str, typer.Option("--reason", help="Why: it is read by whoever branches next.")],
-    class_: Annotated[
-        str, typer.Option("--class", help="build, data, hypothesis, eval or budget.")
-    ] = "hypothesis",
+    class_: Annotated[str, typer.Option("--class", help="build, data, hypothesis, eval or budget.")] = "hypothesis",
 ) -> Reply:
     """evo discard exp_0007 --reason "the rate was too high; loss went up from step 20"
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from evo.cli.options import leaf
-from evo.domain.views import FindingsView, FindingView, Reply
+from evo.domain.upkeep_views import FindingsView, FindingView
+from evo.domain.views import Reply
 from evo.errors import StoreError
 from evo.ops import upkeep
 from evo.session import open_session

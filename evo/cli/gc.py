@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from evo.cli.options import leaf
-from evo.domain.views import GarbageView, Hint, Reply
+from evo.domain.upkeep_views import GarbageView
+from evo.domain.views import Hint, Reply
 from evo.ops import upkeep
 from evo.session import open_session
 

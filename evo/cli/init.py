@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from evo.cli.options import leaf
-from evo.domain.views import Hint, InitView, Reply
+from evo.domain.upkeep_views import InitView
+from evo.domain.views import Hint, Reply
 from evo.errors import UsageError
 from evo.ops import init as ops
 from evo.ops import sealing
@@ -81,5 +82,7 @@ def reply_of(done: ops.Initialised) -> Reply:
     )
     step = Hint(f"cd {done.root}", "the commands below work there")
     if splits is None:
-        return Reply(view, (step, Hint("evo data seal --gold gold.jsonl", "there is nothing to measure with yet")), done.warnings)
+        return Reply(
+            view, (step, Hint("evo data seal --gold gold.jsonl", "there is nothing to measure with yet")), done.warnings
+        )
     return Reply(view, (step, Hint("evo run exp_0000", "score the baseline")), done.warnings)

@@ -42,6 +42,7 @@ RENDERERS = {
     "ScratchView": "evo.cli.render.upkeep:scratch",
     "FindingsView": "evo.cli.render.upkeep:findings",
     "GarbageView": "evo.cli.render.upkeep:garbage",
+    "DemoView": "evo.cli.render.demo:demo",
     "DoctorView": "evo.cli.render.upkeep:doctor",
     "SweptView": "evo.cli.render.upkeep:swept",
     "NewView": "evo.cli.render.upkeep:new",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from evo.domain.views import Hint, Reply, SweptView
+from evo.domain.upkeep_views import SweptView
+from evo.domain.views import Hint, Reply
 from evo.ops.lifecycle import Swept
 
 

@@ -104,7 +104,7 @@ class NextView:
 
 @dataclass(frozen=True)
 class DiffView:
-    """What the worktree of `experiment` changed since `against`. `text` is a unified diff, bounded by `--limit` lines."""
+    """What the worktree of `experiment` changed since `against`. `text`: a unified diff of at most `--limit` lines."""
 
     experiment: str
     against: str
@@ -146,7 +146,7 @@ class EventLogView:
 
 @dataclass(frozen=True)
 class PathNodeView:
-    """`gain` is the paired dev difference to exp_0000, direction-adjusted, in units; None without a score this epoch."""
+    """`gain`: paired dev difference to exp_0000, direction-adjusted, in units; None without a score of this epoch."""
 
     id: str
     state: str

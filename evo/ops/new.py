@@ -17,7 +17,7 @@ from evo.files import sha256_file, sha256_json
 from evo.session import Session
 from evo.store import artifacts, experiments
 from evo.store.experiments import NewExperiment
-from evo.workspace.recipes import RecipeSource, apply_params, find_recipe, grid
+from evo.workspace.recipes import RecipeSource, apply_params, find_recipe, grid, keep
 from evo.workspace.repository import add_worktree, head
 
 
@@ -44,6 +44,7 @@ def new(session: Session, request: NewRequest) -> Made:
     if not request.hypothesis.strip():
         raise UsageError("a hypothesis is needed: what do you expect, and why?", hint='-m "two epochs overfit less"')
     source = find_recipe(session.layout, request.recipe)
+    keep(session.layout, source.folder)
     points = grid(request.grid)
     if request.key is not None and len(points) > 1:
         raise UsageError("--key names one experiment; --grid makes several", hint="leave one of the two out")

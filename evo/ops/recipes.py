@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from evo.config import ParamSpec
-from evo.domain.views import ParamView, RecipeCheckView, RecipeDetailView, RecipeRowView, RecipesView
+from evo.domain.upkeep_views import ParamView, RecipeCheckView, RecipeDetailView, RecipeRowView, RecipesView
 from evo.errors import NotAWorkspace
 from evo.workspace import recipes
 from evo.workspace.layout import Layout, find_root

@@ -15,9 +15,9 @@ from evo.domain.experiment import ROOT, Experiment
 from evo.errors import Busy, Denied, EvoError, NotFound, Refused, RunFailed, RunTimedOut
 from evo.ops import epoch, gating
 from evo.ops.collect import Collected, collect
-from evo.ops.data import leaks_of
 from evo.ops.judge import Judge
 from evo.ops.launch import Content, RunOptions, prepare, submit
+from evo.ops.leaks import leaks_of
 from evo.ops.progress import OnTick, Tick, silent
 from evo.runner import watch
 from evo.session import Session
@@ -162,10 +162,9 @@ def run_baseline(session: Session, judge: Judge, options: RunOptions, on_tick: O
         except Busy:
             time.sleep(0.05)
             continue
-        if collected is None or _failure(session, collected) is not None:
-            raise _failure(session, collected) or RunFailed(
-                "the baseline was not scored", hint=f"evo log {ROOT} --eval"
-            )
+        failure = None if collected is None else _failure(session, collected)
+        if failure is not None:
+            raise failure
 
 
 def attempt_once(

@@ -15,7 +15,7 @@ from evo.domain.experiment import parse_experiment_id
 from evo.domain.item import Item
 from evo.domain.job import AttemptFolder
 from evo.domain.score import per_item
-from evo.domain.views import ScratchView
+from evo.domain.upkeep_views import ScratchView
 from evo.errors import NotFound, Refused, UsageError, nearest
 from evo.files import sha256_text
 from evo.gate.statistics import score_error

@@ -96,11 +96,16 @@ def load_recipe(layout: Layout | None, folder: Path) -> RecipeSource:
 def refresh(layout: Layout) -> None:
     """Keep a validated copy of every named recipe, so that the next command need not parse it."""
     for folder in names(layout).values():
-        path = folder / CONFIG
-        text = _read(path)
-        kept = _copy_path(layout, text)
-        if not kept.is_file():
-            write_json(kept, plain(_validated(path, text)))
+        keep(layout, folder)
+
+
+def keep(layout: Layout, folder: Path) -> None:
+    """Keep a validated copy of the recipe in `folder`; every folder with the same recipe.yaml shares it."""
+    path = folder / CONFIG
+    text = _read(path)
+    kept = _copy_path(layout, text)
+    if not kept.is_file():
+        write_json(kept, plain(_validated(path, text)))
 
 
 def _config(layout: Layout | None, path: Path) -> RecipeConfig:

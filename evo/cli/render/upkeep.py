@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from evo.cli.blocks import Block, Cell, Table, Text
-from evo.domain.views import (
-    CertifyView,
+from evo.domain.upkeep_views import (
     CheckView,
     DataStatusView,
     DoctorView,
@@ -12,16 +11,14 @@ from evo.domain.views import (
     GarbageView,
     InitView,
     LeaksView,
-    NewGridView,
-    NewView,
     RecipeCheckView,
     RecipeDetailView,
     RecipesView,
-    ReleaseView,
     ScratchView,
     SettingsView,
     SweptView,
 )
+from evo.domain.views import CertifyView, NewGridView, NewView, ReleaseView
 
 
 def init(view: InitView) -> list[Block]:
@@ -70,7 +67,9 @@ def recipe_check(view: RecipeCheckView) -> list[Block]:
 
 
 def data_status(view: DataStatusView) -> list[Block]:
-    rows = [(split, str(n), "sealed" if split in ("heldout", "vault") else "readable") for split, n in view.splits.items()]
+    rows = [
+        (split, str(n), "sealed" if split in ("heldout", "vault") else "readable") for split, n in view.splits.items()
+    ]
     return [
         Table(("SPLIT", "ITEMS", "STATE"), rows, frozenset({"ITEMS"})),
         Text(f"looks  {view.looks.used} of {view.looks.limit} used"),
@@ -88,7 +87,9 @@ def leaks(view: LeaksView) -> list[Block]:
 
 
 def scratch(view: ScratchView) -> list[Block]:
-    head = Text(f"{view.what}: {view.mean:.3f} ± {1.96 * view.se:.3f} on {view.n} items", "bold", "scratch, not a score")
+    head = Text(
+        f"{view.what}: {view.mean:.3f} ± {1.96 * view.se:.3f} on {view.n} items", "bold", "scratch, not a score"
+    )
     rows = [(name, f"{mean:.3f}") for name, mean in view.slices.items()]
     return [head, Table(("SLICE", "MEAN"), rows)] if rows else [head]
 

@@ -1,0 +1,162 @@
+"""How one experiment looks, and how two look side by side.
+
+Invariant: the score stands first; the shrunken estimate is called by its name and never the gain.
+"""
+
+from __future__ import annotations
+
+from evo.cli.blocks import Block, Cell, Table, Text
+from evo.cli.live.palette import number
+from evo.cli.render import words
+from evo.domain.read_views import ChangeView, CompareView, CurveView, FileChangeView
+from evo.domain.views import AttemptView, CertificateView, ExperimentView
+
+MOST_FILES = 20
+MOST_FLIPS = 10
+
+
+def show(view: ExperimentView) -> list[Block]:
+    cell = words.standing(view.state, running=view.running)
+    blocks: list[Block] = [Text(f"{view.id}  {cell.text}", style=f"bold {cell.style}".strip())]
+    blocks += [_line(name, text) for name, text in _facts(view) if text]
+    if view.attempts:
+        blocks += [Text(""), attempts(view.attempts)]
+        failed = [attempt for attempt in view.attempts if attempt.outcome not in (None, "ok")]
+        blocks += [Text(f"log  {attempt.log}", style="dim") for attempt in failed[-1:]]
+    if view.slices:
+        rows = [[words.one_line(name, most=40), number(mean)] for name, mean in view.slices.items()]
+        blocks += [Text(""), Table(("SLICE", "MEAN"), rows, right=frozenset({"MEAN"}))]
+    blocks += [Text(f"note  {words.one_line(note)}", style="italic") for note in view.notes[:5]]
+    return [*blocks, Text(""), Text(words.one_line(view.message))] if view.message else blocks
+
+
+def _line(name: str, text: str) -> Text:
+    return Text(f"  {name:<18}  {text}")
+
+
+def _facts(view: ExperimentView) -> list[tuple[str, str]]:
+    recipe = view.recipe
+    technique = "" if recipe.technique == recipe.name else f" ({recipe.technique})"
+    params = ", ".join(f"{key}={words.value(value)}" for key, value in recipe.params.items())
+    on_dev = "" if view.score is None else f"  on {view.score.n} dev items" + (f", {view.claim}" if view.claim else "")
+    cost = f"{words.duration(view.cost.wall_seconds)}, {view.cost.gpu_seconds:.0f} GPU s"
+    marks = ", ".join(word for word, holds in (("no-op", view.noop), ("forbidden outputs", view.forbidden)) if holds)
+    return [
+        ("hypothesis", words.one_line(view.hypothesis)),
+        ("recipe", words.one_line(recipe.name + technique) + (f"  {params}" if params else "")),
+        ("score", words.score(view.score) + on_dev),
+        (f"against {view.parent}", words.interval(view.delta) if view.delta else ""),
+        ("shrunken estimate", f"{words.interval(view.shrunken)} over exp_0000" if view.shrunken else ""),
+        ("certificate", "" if view.certificate is None else _certificate(view.certificate)),
+        ("marks", marks),
+        ("reason", words.one_line(view.reason)),
+        ("insight", words.one_line(view.insight)),
+        ("cost", cost if view.cost.wall_seconds else ""),
+        ("children", ", ".join(view.children[:8]) + (" …" if len(view.children) > 8 else "")),
+        ("worktree", view.worktree),
+    ]
+
+
+def _certificate(view: CertificateView) -> str:
+    answer = "passed" if view.passed else "not passed"
+    void = ", void" if view.void else ""
+    return f"{answer} against {view.against} (look {view.look}, {view.mode}, isolation: {view.isolation}{void})"
+
+
+def attempts(views: list[AttemptView]) -> Table:
+    rows: list[list[str | Cell]] = [
+        [
+            str(a.n),
+            str(a.seed),
+            Cell(a.outcome or a.state, "red" if a.outcome not in (None, "ok") else ""),
+            a.class_ or "–",
+            words.duration(a.seconds),
+            a.isolation,
+            words.one_line(a.message, most=60),
+        ]
+        for a in views
+    ]
+    titles = ("ATTEMPT", "SEED", "OUTCOME", "CLASS", "TIME", "ISOLATION", "")
+    return Table(titles, rows, right=frozenset({"ATTEMPT", "SEED"}))
+
+
+def compare(view: CompareView) -> list[Block]:
+    a, b = view.a, view.b
+    rows: list[list[str | Cell]] = [
+        [
+            side.id,
+            words.standing(side.state),
+            words.score(side.score),
+            words.one_line(side.recipe, most=16),
+            words.one_line(side.hypothesis, most=60),
+        ]
+        for side in (a, b)
+    ]
+    change = f"{b.id} − {a.id}  {words.interval(view.delta)}"
+    blocks: list[Block] = [
+        Table(("EXPERIMENT", "STANDING", "DEV SCORE", "RECIPE", "HYPOTHESIS"), rows),
+        Text(""),
+        Text(change, style="bold", note=f"{view.n} dev items: {view.gained} better, {view.lost} worse"),
+    ]
+    blocks += _slices(view) + changes(view.changes, a.id, b.id) + files(view.files) + _curves(view) + _flips(view)
+    return blocks
+
+
+def _slices(view: CompareView) -> list[Block]:
+    if not view.slices:
+        return []
+    a, b = view.a.id, view.b.id
+    rows = [
+        [words.one_line(part.slice, most=40), str(part.n), number(part.a), number(part.b), words.interval(part.delta)]
+        for part in view.slices
+    ]
+    return [Text(""), Table(("SLICE", "ITEMS", a, b, "DIFFERENCE"), rows, right=frozenset({"ITEMS", a, b}))]
+
+
+def changes(views: list[ChangeView], a: str, b: str) -> list[Block]:
+    if not views:
+        return []
+    rows = [[words.one_line(c.name, most=40), words.value(c.a), words.value(c.b)] for c in views]
+    return [Text(""), Table(("CHANGED", a, b), rows)]
+
+
+def files(views: list[FileChangeView]) -> list[Block]:
+    if not views:
+        return []
+    rows: list[list[str | Cell]] = [[words.one_line(f.path, most=60), *_plus_minus(f)] for f in views[:MOST_FILES]]
+    more = len(views) - MOST_FILES
+    blocks: list[Block] = [Text(""), Table(("FILE", "ADDED", "REMOVED"), rows, right=frozenset({"ADDED", "REMOVED"}))]
+    return blocks + ([Text(f"and {more} more files", style="dim")] if more > 0 else [])
+
+
+def _plus_minus(view: FileChangeView) -> list[Cell]:
+    if view.added is None or view.removed is None:
+        return [Cell("binary"), Cell("binary")]
+    return [Cell(f"+{view.added}", "green"), Cell(f"−{view.removed}", "red")]
+
+
+def _curves(view: CompareView) -> list[Block]:
+    def words_of(curve: CurveView) -> list[str]:
+        losses = (curve.first_loss, curve.last_loss, curve.lowest_loss)
+        return [str(curve.points), *("–" if loss is None else number(loss) for loss in losses)]
+
+    rows = [[name, *words_of(curve)] for name, curve in view.curves.items() if curve is not None]
+    titles = ("LOSS AS LOGGED", "POINTS", "FIRST", "LAST", "LOWEST")
+    return [Text(""), Table(titles, rows, right=frozenset(titles[1:]))] if rows else []
+
+
+def _flips(view: CompareView) -> list[Block]:
+    if not view.flipped:
+        return []
+    room = max(12, (words.width() - 40) // 4)
+    rows: list[list[str | Cell]] = [
+        [
+            words.one_line(f.id, most=18),
+            f"{number(f.a)} → {number(f.b)}",
+            *(words.one_line(text, most=room) for text in (f.input, f.expected, f.a_output, f.b_output)),
+        ]
+        for f in view.flipped[:MOST_FLIPS]
+    ]
+    more = view.gained + view.lost - len(rows)
+    blocks: list[Block] = [Text(""), Table(("ITEM", "SCORE", "INPUT", "EXPECTED", view.a.id, view.b.id), rows)]
+    return blocks + ([Text(f"and {more} more; --json shows up to --limit", style="dim")] if more > 0 else [])

@@ -1,0 +1,156 @@
+"""Views of setting up and upkeep; apart from `views`, whose import is on the way of every command."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from evo.domain.views import LooksView
+
+
+@dataclass(frozen=True)
+class SweptView:
+    """`sync`, `wait`, `recover`: ids by what became of them. `owed`: trained, the evaluation is still to come."""
+
+    stored: list[str]
+    owed: list[str]
+    lost: list[str]
+    running: list[str]
+    messages: dict[str, str] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class InitView:
+    """`asks_at`, `certifies`: the dev gain at which the gate is asked, and the one it certifies with 80 % power."""
+
+    root: str
+    baseline: str
+    model: str | None
+    model_sha256: str | None
+    splits: dict[str, int]
+    asks_at: float | None = None
+    certifies: float | None = None
+
+
+@dataclass(frozen=True)
+class SettingsView:
+    settings: dict[str, object]
+
+
+@dataclass(frozen=True)
+class RecipeRowView:
+    name: str
+    technique: str
+    reward_shape: str
+    description: str
+    shipped: bool
+    folder: str
+
+
+@dataclass(frozen=True)
+class RecipesView:
+    recipes: list[RecipeRowView]
+
+
+@dataclass(frozen=True)
+class ParamView:
+    name: str
+    type: str
+    default: object
+    range: str
+    doc: str
+
+
+@dataclass(frozen=True)
+class RecipeDetailView:
+    name: str
+    technique: str
+    reward_shape: str
+    description: str
+    init_from: str
+    launch: str
+    folder: str
+    data: list[str]
+    params: list[ParamView]
+
+
+@dataclass(frozen=True)
+class RecipeCheckView:
+    folder: str
+    problems: list[str]
+
+
+@dataclass(frozen=True)
+class DataStatusView:
+    splits: dict[str, int]
+    heldout_hash: str
+    looks: LooksView
+    asks_at: float
+    certifies: float
+    plain_copies: list[str]
+    intact: bool
+
+
+@dataclass(frozen=True)
+class LeakView:
+    """One line of a file that holds an evaluation item; never the item's text."""
+
+    file: str
+    line: int
+    item: str
+    split: str
+    method: str
+
+
+@dataclass(frozen=True)
+class LeaksView:
+    findings: list[LeakView]
+    lines: int
+    truncated: bool = False
+
+
+@dataclass(frozen=True)
+class ScratchView:
+    """An evaluation that is no score."""
+
+    what: str
+    mean: float
+    se: float
+    n: int
+    out: str
+    slices: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FindingView:
+    severity: str
+    what: str
+    fix: str
+
+
+@dataclass(frozen=True)
+class FindingsView:
+    findings: list[FindingView]
+
+
+@dataclass(frozen=True)
+class GarbageView:
+    paths: list[str]
+    experiments: list[str]
+    bytes: int
+    deleted: bool
+
+
+@dataclass(frozen=True)
+class CheckView:
+    """One row of `doctor`; `ok` is false where `fix` says what to do."""
+
+    name: str
+    ok: bool
+    found: str
+    fix: str = ""
+
+
+@dataclass(frozen=True)
+class DoctorView:
+    checks: list[CheckView]
