@@ -1,0 +1,120 @@
+"""`evo doctor`: what this machine and this workspace can do, each failing row with its fix.
+
+Invariant: nothing is changed, nothing heavy is imported, and no row fails for what evo does without.
+"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+from evo.domain.upkeep_views import CheckView, DoctorView
+from evo.errors import EvoError, NotAWorkspace
+from evo.ops import data, upkeep
+from evo.session import Session, open_session
+from evo.store import meta
+from evo.workspace.pin import ModelPin, verify_model
+
+LEAST_FREE_GB = 2.0
+EXTRAS = {
+    "train": ("torch", "transformers", "trl", "peft", "accelerate", "datasets"),
+    "math": ("math-verify",),
+    "data": ("datasketch", "scipy"),
+    "wandb": ("wandb",),
+}
+
+
+def examine(folder: Path) -> DoctorView:
+    """Rows about the machine, and about the workspace around `folder` if there is one."""
+    return DoctorView([*_machine(folder), *_extras(), *_workspace(folder)])
+
+
+def _machine(folder: Path) -> Iterator[CheckView]:
+    version = platform.python_version()
+    yield CheckView("python", sys.version_info >= (3, 11), f"{version} at {sys.executable}", "use Python 3.11 or newer")
+    yield _git()
+    free = shutil.disk_usage(folder).free / 1e9
+    yield CheckView("disk", free >= LEAST_FREE_GB, f"{free:.1f} GB free", "evo gc --delete, or a larger disk")
+    yield CheckView("gpu", True, _gpus() or "none: training runs on the CPU")
+    yield _isolation()
+
+
+def _git() -> CheckView:
+    if shutil.which("git") is None:
+        return CheckView("git", False, "not installed", "apt-get install git")
+    said = subprocess.run(["git", "--version"], capture_output=True, text=True, check=False).stdout.split()
+    found = said[2] if len(said) > 2 else "unknown"
+    fits = tuple(int(part) for part in found.split(".")[:2] if part.isdigit()) >= (2, 30)
+    return CheckView("git", fits, found, "git 2.30 or newer is needed")
+
+
+def _gpus() -> str:
+    if shutil.which("nvidia-smi") is None:
+        return ""
+    query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
+    done = subprocess.run(query, capture_output=True, text=True, check=False, timeout=20)
+    return "; ".join(done.stdout.split("\n")).strip("; ") if done.returncode == 0 else ""
+
+
+def _isolation() -> CheckView:
+    """This version ends and fences a run's processes; it does not yet hide the sealed folder from them."""
+    found = "none: a run could read .evo/sealed by its path (held-out answers are hashed, looks are counted)"
+    return CheckView("isolation", False, found, "run evo as a user who trusts the training code")
+
+
+def _extras() -> Iterator[CheckView]:
+    for extra, names in EXTRAS.items():
+        versions = {name: _version(name) for name in names}
+        missing = [name for name, version in versions.items() if not version]
+        found = ", ".join(f"{name} {version}" for name, version in versions.items() if version) or "not installed"
+        needed = extra == "train"
+        fix = f"pip install 'evo-tree[{extra}]'"
+        note = f"{found}; missing: {', '.join(missing)}" if missing else found
+        yield CheckView(f"extra {extra}", not missing or not needed, note + ("" if needed else " (optional)"), fix)
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _workspace(folder: Path) -> Iterator[CheckView]:
+    try:
+        with open_session(folder, readonly=True) as session:
+            yield CheckView("workspace", True, str(session.layout.root))
+            yield from _contents(session)
+    except NotAWorkspace:
+        yield CheckView("workspace", True, "none here")
+    except EvoError as error:
+        yield CheckView("workspace", False, error.message, error.hint)
+
+
+def _contents(session: Session) -> Iterator[CheckView]:
+    errors = [finding for finding in upkeep.check(session) if finding.severity == "error"]
+    yield CheckView("tree", not errors, f"{len(errors)} errors" if errors else "in order", "evo fsck")
+    yield _model(session)
+    try:
+        status, _ = data.status(session)
+    except EvoError as error:
+        yield CheckView("sealed items", False, error.message, error.hint)
+        return
+    yield CheckView("sealed items", status.intact, str(status.splits), "evo data status")
+    copies = status.plain_copies
+    found = ", ".join(copies) or "none in the workspace"
+    yield CheckView("plain copies of sealed items", not copies, found, "move them off this machine")
+
+
+def _model(session: Session) -> CheckView:
+    facts = meta.get(session.db, "model_pin")
+    if facts is None:
+        return CheckView("base model", True, "none: the command evaluates what runs leave")
+    changed = verify_model(ModelPin(**{**facts, "path": Path(facts["path"])}))
+    found = f"{facts['path']}" + (f": {', '.join(changed)} changed since init" if changed else ", as pinned")
+    return CheckView("base model", not changed, found, "bring the pinned files back; another base is another workspace")
