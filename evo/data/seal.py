@@ -148,8 +148,8 @@ def verify_manifest(root: Path) -> list[str]:
     manifest = read_manifest(root)
     problems = [_problem(root, split, record) for split, record in manifest.splits.items()]
     sealed = manifest_path(root).parent
-    for path, mode in [(sealed, _FOLDER), *((path, _FILE) for path in sorted(sealed.iterdir()))]:
-        found = stat.S_IMODE(path.stat().st_mode)
+    for path in (sealed, *sorted(sealed.iterdir())):
+        found, mode = stat.S_IMODE(path.stat().st_mode), _FOLDER if path.is_dir() else _FILE
         if found & ~mode:
             problems.append(f"{path} is open to others: mode {found:04o}, not {mode:04o}")
     return [problem for problem in problems if problem]
