@@ -232,6 +232,7 @@ def submit(
             commit=content.commit,
             content_hash=content.content_hash,
             is_free=experiment.id == ROOT,
+            is_rerun=options.rerun,
         )
     if content.data is not None:
         note_data(session, experiment.id, content.data)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from evo.clock import parse_duration
 from evo.domain.attempt import Attempt
@@ -45,22 +46,41 @@ class RunOutcome:
     warnings: tuple[str, ...] = ()
 
 
+FINISHED_BEFORE = "finished before: nothing was started"
+
+
 def run(session: Session, request: RunRequest, on_tick: OnTick = silent) -> RunOutcome:
     """Run one experiment to its score, or to the next thing that the person must decide."""
-    experiment = experiments.get(session.db, request.experiment or next_pending(session))
+    if request.experiment is not None:
+        return run_one(session, request, request.experiment, on_tick)
+    while True:
+        try:
+            return run_one(session, request, next_pending(session), on_tick)
+        except Busy:  # another worker was quicker: there may be another one pending
+            time.sleep(0.01)
+
+
+def run_one(session: Session, request: RunRequest, identifier: str, on_tick: OnTick) -> RunOutcome:
+    experiments.get(session.db, identifier)
     options = options_of(session, request)
     judge, warnings = epoch.enter(session, on_tick)
-    if experiment.id != ROOT:
+    if identifier != ROOT:
         run_baseline(session, judge, options, on_tick)
-    owed = take_in(session, experiment.id)
-    if owed is None and not is_due(session, experiment, request):
-        return RunOutcome(experiment.id, "finished before: nothing was started", warnings=warnings)
+    known = take_in(session, identifier)
+    if known.stored is not None:
+        return conclude(session, known.stored, warnings, on_tick)
+    experiment = experiments.get(session.db, identifier)
+    if known.owed is None and not is_due(session, experiment, request):
+        return RunOutcome(experiment.id, FINISHED_BEFORE, warnings=warnings)
     content = prepare(session, experiment)
     refuse_leaks(session, experiment, content)
-    options = replace(options, evaluate_only=owed is not None)
-    if owed is None:
+    options = replace(options, evaluate_only=known.owed is not None)
+    if known.owed is None:
         refuse_repeats(session, experiment, content, request)
-    collected = attempt_once(session, experiment, content, judge, options=options, on_tick=on_tick)
+    try:
+        collected = attempt_once(session, experiment, content, judge, options=options, on_tick=on_tick)
+    except attempts.FinishedBefore:
+        return RunOutcome(experiment.id, FINISHED_BEFORE, warnings=warnings)
     if collected is None:
         return RunOutcome(experiment.id, f"detached: `evo wait {experiment.id}` waits, `evo sync` takes it in")
     return conclude(session, collected, warnings, on_tick)
@@ -85,17 +105,26 @@ def next_pending(session: Session) -> str:
     return found
 
 
-def take_in(session: Session, experiment: str) -> Attempt | None:
-    """Collect what is finished. The attempt whose evaluation is owed, if there is one; Busy while one runs."""
-    for attempt in attempts.of(session.db, experiment):
-        if attempt.outcome is not None:
-            continue
-        if attempt.state != "trained" and collect(session, attempt).ending == "running":
-            raise Busy(f"{experiment} is running (attempt {attempt.n})", hint=f"evo wait {experiment}")
-        now = attempts.get(session.db, experiment, attempt.n)
-        if now.state == "trained":
-            return now
-    return None
+class TakenIn(NamedTuple):
+    """What an earlier run has left: an evaluation that is owed, or an end that nobody had stored yet."""
+
+    owed: Attempt | None = None
+    stored: Collected | None = None
+
+
+def take_in(session: Session, experiment: str) -> TakenIn:
+    """Collect what is finished. Busy while an attempt runs."""
+    live = attempts.live_of(session.db, experiment)
+    if live is None:
+        return TakenIn()
+    if live.state != "trained":
+        collected = collect(session, live)
+        if collected.ending == "running":
+            raise Busy(f"{experiment} is running (attempt {live.n})", hint=f"evo wait {experiment}")
+        if collected.ending == "stored":
+            return TakenIn(stored=collected)
+    now = attempts.get(session.db, experiment, live.n)
+    return TakenIn(owed=now if now.state == "trained" else None)
 
 
 def is_due(session: Session, experiment: Experiment, request: RunRequest) -> bool:
@@ -156,11 +185,13 @@ def run_baseline(session: Session, judge: Judge, options: RunOptions, on_tick: O
     plain = replace(options, detach=False, seed=None, executor="local" if options.detach else options.executor)
     while (root := experiments.get(session.db, ROOT)).score_mean is None:
         try:
-            owed = take_in(session, ROOT)
-            step = replace(plain, evaluate_only=owed is not None)
+            known = take_in(session, ROOT)
+            if known.stored is not None:
+                continue
+            step = replace(plain, evaluate_only=known.owed is not None)
             collected = attempt_once(session, root, prepare(session, root), judge, options=step, on_tick=on_tick)
-        except Busy:
-            time.sleep(0.05)
+        except (Busy, attempts.FinishedBefore):
+            time.sleep(0.02)
             continue
         failure = None if collected is None else _failure(session, collected)
         if failure is not None:

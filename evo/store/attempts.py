@@ -32,6 +32,11 @@ class Terms(TypedDict):
     commit: str | None
     content_hash: str | None
     is_free: NotRequired[bool]
+    is_rerun: NotRequired[bool]
+
+
+class FinishedBefore(Refused):
+    """This content has a good attempt with this seed: another process was first."""
 
 
 def claim(db: sqlite3.Connection, experiment: str, **terms: Unpack[Terms]) -> Attempt:
@@ -44,6 +49,8 @@ def claim(db: sqlite3.Connection, experiment: str, **terms: Unpack[Terms]) -> At
         owner = experiments.get(db, experiment)
         _refuse_standing(owner)
         _refuse_second(db, experiment)
+        if not terms.get("is_rerun", False):
+            _refuse_finished(db, experiment, terms)
         if not terms.get("is_free", False):
             _refuse_beyond_cap(db, owner, seed=terms["seed"], cap=terms["cap"])
         row = db.execute(
@@ -151,6 +158,15 @@ def _refuse_second(db: sqlite3.Connection, experiment: str) -> None:
             hint=f"evo run {experiment} or evo sync goes on at the evaluation",
         )
     raise Busy(f"attempt {other.n} of {experiment} is {other.state}", hint=f"evo wait {experiment}")
+
+
+def _refuse_finished(db: sqlite3.Connection, experiment: str, terms: Terms) -> None:
+    done = db.execute(
+        "SELECT n FROM attempt WHERE experiment = ? AND seed = ? AND content_hash IS ? AND outcome = 'ok'",
+        (experiment, terms["seed"], terms["content_hash"]),
+    ).fetchone()
+    if done is not None:
+        raise FinishedBefore(f"attempt {done['n']} of {experiment} has run this", hint=f"evo show {experiment}")
 
 
 def _refuse_beyond_cap(db: sqlite3.Connection, owner: Experiment, *, seed: int, cap: int) -> None:

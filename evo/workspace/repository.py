@@ -260,14 +260,15 @@ def commit_worktree(layout: Layout, experiment: str, message: str) -> Committed:
     place = _Place(layout, experiment)
     if not place.is_whole:  # without its link, git would take the workspace itself for the repository
         raise NotFound(f"{place.experiment} has no whole worktree at {place.folder}", hint="evo fsck")
-    before = status(place.folder)
-    staged = commit_changes(place.folder, message, now=before) if before.changes else None
-    has_commit = staged is not None and staged.has_changes
-    sha = read_head(GitDirs(place.admin, place.common)) if has_commit else before.head
-    if sha is None:
-        raise Refused(f"{place.folder} has no commit to stand on", hint="evo fsck")
-    if sha != place.tip:
-        git(place.folder, "update-ref", place.ref, sha)
+    with _held(place):  # two runs of one experiment commit one after the other
+        before = status(place.folder)
+        staged = commit_changes(place.folder, message, now=before) if before.changes else None
+        has_commit = staged is not None and staged.has_changes
+        sha = read_head(GitDirs(place.admin, place.common)) if has_commit else before.head
+        if sha is None:
+            raise Refused(f"{place.folder} has no commit to stand on", hint="evo fsck")
+        if sha != place.tip:
+            git(place.folder, "update-ref", place.ref, sha)
     return Committed(sha, tree_of(place.folder, sha, common=place.common), has_commit, staged.omitted if staged else [])
 
 
