@@ -72,15 +72,18 @@ def backup(db: sqlite3.Connection, target: Path) -> Path:
 
 
 def _file(db: sqlite3.Connection) -> Iterator[Finding]:
-    """Pages, indexes, types, CHECKs and foreign keys, by SQLite's own check."""
+    """Pages, indexes, types and CHECKs, by SQLite's own check."""
     try:
         for row in db.execute(f"PRAGMA integrity_check({_SHOWN})").fetchall():
             if row[0] != "ok":
                 yield Finding("error", f"the file is damaged: {row[0]}", database.WAY_OUT)
-        for row in db.execute("PRAGMA foreign_key_check").fetchmany(_SHOWN):
-            yield Finding("error", f"a row of {row[0]} points at a {row[2]} that does not exist", database.WAY_OUT)
     except sqlite3.DatabaseError as error:
         yield Finding("error", f"the file is damaged: {error}", database.WAY_OUT)
+
+
+def _references(db: sqlite3.Connection) -> Iterator[Finding]:
+    for row in db.execute("PRAGMA foreign_key_check").fetchmany(_SHOWN):
+        yield Finding("error", f"a row of {row[0]} points at a row of {row[2]} that does not exist", database.WAY_OUT)
 
 
 def _tree(db: sqlite3.Connection) -> Iterator[Finding]:
@@ -198,6 +201,7 @@ def _folders(db: sqlite3.Connection, root: Path) -> Iterator[Finding]:
 
 
 _PARTS: tuple[Callable[[sqlite3.Connection], Iterator[Finding]], ...] = (
+    _references,
     _tree,
     _standings,
     _attempts,
