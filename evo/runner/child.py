@@ -22,12 +22,12 @@ from evo.runner.stage import Ending, Family, Order, Pulse, run_stage
 _STAGES = {"train": "training", "evaluate": "evaluating"}
 
 
-class _Interrupted(Exception):
-    """The attempt is to end before a stage could start: `aborted` or `orphaned`."""
+class _Ended(Exception):
+    """The attempt ends before or between stages. No verdict: the controller is gone, and no result is written."""
 
-    def __init__(self, cause: str) -> None:
-        super().__init__(cause)
-        self.cause = cause
+    def __init__(self, verdict: Verdict | None) -> None:
+        super().__init__(verdict)
+        self.verdict = verdict
 
 
 class _Kept(NamedTuple):
@@ -50,7 +50,7 @@ class Supervisor:
         self.job: dict[str, Any] = job
         self.kept = _Kept(content, records.read_bytes(f"{folder}/{records.EVAL_JOB}"))
         self.family = Family(folder, is_exclusive=is_exclusive)
-        self.pulse = Pulse(folder, job.get("controller"), takes_signals=is_exclusive)
+        self.pulse = Pulse(folder, token, controller=job.get("controller"), takes_signals=is_exclusive)
         self.env: dict[str, str] = {proc.MARK: folder}
         self.train_seconds: float | None = None
         self.eval_seconds: float | None = None
@@ -61,20 +61,26 @@ class Supervisor:
 
     def run(self) -> None:
         try:
+            self.pulse.beat()
             self.show("queued")
             self.await_turn()
             verdict = self.train() if self.job.get("train") else self.trained_before()
             if verdict.outcome == "ok" and self.job.get("evaluate"):
                 verdict = self.evaluate()
-        except _Interrupted as interrupted:
-            if interrupted.cause == "orphaned":
+        except _Ended as ended:
+            if ended.verdict is None:
                 return
-            verdict = Verdict("killed", "aborted", "aborted")
+            verdict = ended.verdict
         self.write_result(verdict)
 
     def show(self, stage: str) -> None:
         """What `poll` and `evo status` see. It need not outlive a power cut: the process would not either."""
-        record = {"process": proc.identity(os.getpid()), "stage": stage, "since": time.time()}
+        record = {
+            "process": proc.identity(os.getpid()),
+            "stage": stage,
+            "since": time.time(),
+            "claim": records.claim_of(self.token),
+        }
         records.write_record(self.path(records.SUPERVISOR), record, is_durable=False)
 
     def await_turn(self) -> None:
@@ -85,6 +91,9 @@ class Supervisor:
         if self.job.get("gpus"):
             stage = self.job.get("train") or self.job.get("evaluate") or {}
             visible = leases.visible_gpus({**os.environ, **stage.get("env", {})})
+            if len(visible) < self.job["gpus"]:
+                what = f"the run wants {self.job['gpus']} GPUs and {len(visible)} are visible"
+                raise _Ended(Verdict("failed", "no_gpu", what))
             held = self.await_lease(leases.gpu_folder(), visible, self.job["gpus"])
             self.env["CUDA_VISIBLE_DEVICES"] = ",".join(held)
 
@@ -95,7 +104,7 @@ class Supervisor:
 
     def check(self, cause: str) -> None:
         if cause:
-            raise _Interrupted(cause)
+            raise _Ended(Verdict("killed", "aborted", "aborted") if cause == "aborted" else None)
 
     def run_stage(self, name: str) -> tuple[Ending, str]:
         self.stage = name
@@ -104,7 +113,7 @@ class Supervisor:
         order = order._replace(env={**order.env, **self.env})
         ending = run_stage(order, self.family, pulse=self.pulse, grace_s=self.job.get("grace_s", 10.0))
         if ending.cause == "orphaned":
-            raise _Interrupted("orphaned")
+            raise _Ended(None)
         return ending, order.log
 
     def train(self) -> Verdict:

@@ -23,18 +23,24 @@ class MetricsTail:
         self._offset = 0
 
     def read(self) -> list[Row]:
-        """New rows, at most a megabyte of them."""
+        """New rows, about a megabyte of them at most; empty only when there is nothing more to read for now."""
+        rows: list[Row] = []
+        while not rows and (lines := self._next_lines()):
+            rows = [row for line in lines.split(b"\n") if (row := _row(line)) is not None]
+        return rows
+
+    def _next_lines(self) -> bytes:
         size = _size(self._path)
         if size < self._offset:
             self._offset = 0
         if size == self._offset:
-            return []
+            return b""
         chunk = records.read_bytes(self._path, offset=self._offset, limit=_CHUNK) or b""
         whole = chunk[: chunk.rfind(b"\n") + 1]
         if not whole and len(chunk) == _CHUNK:
             whole = chunk  # a line longer than any row is skipped
         self._offset += len(whole)
-        return [row for line in whole.split(b"\n") if (row := _row(line)) is not None]
+        return whole
 
 
 def read_metrics(path: Path) -> list[Row]:

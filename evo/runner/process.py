@@ -55,7 +55,7 @@ def has_supervisor(folder: Path) -> bool:
 
 
 def supervisor_record(folder: Path) -> dict[str, Any]:
-    """supervisor.json (`process`, `stage`, `since`: seconds of the epoch), empty where there is none."""
+    """supervisor.json (`process`, `stage`, `since` in seconds of the epoch, `claim`), empty where there is none."""
     return records.read_record(str(AttemptFolder(folder).supervisor)) or {}
 
 
@@ -85,20 +85,26 @@ def kill_tree(pid: int, *, grace_s: float = GRACE_S) -> set[int]:
     return proc.end_all(members, grace_s=grace_s, between=lambda: None)
 
 
-def sweep(folder: Path, *, grace_s: float = GRACE_S) -> set[int]:
-    """Make sure that nothing of an attempt runs any more, nor starts late. Returns what could not be ended.
+def sweep(folder: Path, *, token: str | None = None, grace_s: float = GRACE_S) -> set[int]:
+    """Make sure that nothing of an attempt runs any more. Returns what could not be ended.
 
-    The cancel file stops a supervisor that was spawned but has not shown itself yet; a living one is ended with its
-    tree. Processes that left the session and wiped their environment are found only while their supervisor lives.
+    With the attempt's token, a supervisor that starts late is fenced off too, and one that works in the folder under
+    another token (the evaluation was taken up by somebody else) is left alone. Processes that left the session and
+    wiped their environment can be found only by their supervisor, while it lives.
     """
-    records.touch(str(AttemptFolder(folder).cancel))
-    supervisor = supervisor_of(folder)
+    is_working = has_supervisor(folder)
+    if token is not None:
+        if is_working and supervisor_record(folder).get("claim") != records.claim_of(token):
+            return set()
+        if folder.is_dir():
+            records.touch(str(folder / records.fence_of(token)))
+    supervisor = supervisor_of(folder) if is_working else None
 
     def members() -> set[int]:
         living = proc.everyone()
         found = proc.marked(str(folder), living)
-        if supervisor is not None and supervisor.pid != os.getpid() and has_supervisor(folder):
-            found |= {supervisor.pid}
-        return found | (proc.descendants(found, living) - {os.getpid()})
+        if supervisor is not None and is_alive(supervisor):
+            found.add(supervisor.pid)
+        return (found | proc.descendants(found, living)) - {os.getpid()}
 
     return proc.end_all(members, grace_s=grace_s, between=lambda: None)

@@ -7,6 +7,7 @@ Only light modules are imported: this file is on the way of every supervisor's s
 
 from __future__ import annotations
 
+import binascii
 import contextlib
 import json
 import os
@@ -77,6 +78,16 @@ def write_bytes(path: str, content: bytes, *, is_durable: bool = True, mode: int
     if _is_folder(path):
         remove(path)
     os.replace(draft, path)
+
+
+def claim_of(token: str) -> str:
+    """A checksum by which supervisor.json tells whose it is. It gives away 32 bits of a token of at least 128."""
+    return f"{binascii.crc32(token.encode()):08x}"
+
+
+def fence_of(token: str) -> str:
+    """Name of the file that tells the supervisor with this token, however late it starts, that it has no business."""
+    return f"fence.{claim_of(token)}"
 
 
 def touch(path: str) -> None:

@@ -6,6 +6,7 @@ folder and none can still be started by the controller that claimed it.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -34,32 +35,45 @@ class Finding:
 
 
 def inspect(folder: Path, *, token: str, controller: ProcessId | None, stale_after_s: float = STALE_AFTER_S) -> Finding:
-    """Look, and change nothing. `controller`: the process that claimed the attempt, None when it handed it over."""
+    """Look, and change nothing. `controller`: the process that claimed the attempt, also of a detached one.
+
+    A supervisor of an earlier claim (another token) is none, unless it still works in the folder.
+    """
     paths = AttemptFolder(folder)
-    supervisor = process.supervisor_of(folder)
     age = process.heartbeat_age_s(folder)
-    is_stale = age is not None and age > stale_after_s
-    is_running = _works(supervisor, folder, is_stale=is_stale)
+    is_stale = age is None or age > stale_after_s
+    supervisor = _supervisor(folder, token)
+    is_running = supervisor is not None and _works(supervisor, folder, is_stale=is_stale)
     result = records.read_record(str(paths.result)) or {}  # after the look at the supervisor: it writes, then ends
     if result.get("token") == token:
         return Finding("finished", result=restore(Result, result), heartbeat_age_s=age)
     if is_running:
         return Finding("running", heartbeat_age_s=age, is_stale=is_stale)
+    if supervisor is None and _may_still_start(controller, folder, stale_after_s=stale_after_s):
+        return Finding("starting")
     trained = records.read_record(str(paths.trained)) or {}
     if trained.get("token") == token:
         return Finding("trained", train_seconds=trained.get("train_seconds"), heartbeat_age_s=age)
-    if supervisor is None and controller is not None and _works(controller, None, is_stale=is_stale):
-        return Finding("starting")
     return Finding("lost", heartbeat_age_s=age, why=_why(supervisor, controller))
 
 
-def _works(claimed: ProcessId | None, folder: Path | None, *, is_stale: bool) -> bool:
+def _supervisor(folder: Path, token: str) -> ProcessId | None:
+    is_ours = process.supervisor_record(folder).get("claim") == records.claim_of(token)
+    return process.supervisor_of(folder) if is_ours or process.has_supervisor(folder) else None
+
+
+def _works(supervisor: ProcessId, folder: Path, *, is_stale: bool) -> bool:
     """A process of another machine counts as alive while the heartbeat is fresh."""
-    if claimed is None:
+    return process.has_supervisor(folder) if process.is_here(supervisor) else not is_stale
+
+
+def _may_still_start(controller: ProcessId | None, folder: Path, *, stale_after_s: float) -> bool:
+    """Whether the controller lives and is on its way to a submission. This process itself is past that."""
+    if controller is None or controller == process.current():
         return False
-    if not process.is_here(claimed):
-        return not is_stale
-    return process.is_alive(claimed) if folder is None else process.has_supervisor(folder)
+    if process.is_here(controller):
+        return process.is_alive(controller)
+    return folder.is_dir() and time.time() - folder.stat().st_mtime < stale_after_s
 
 
 def _why(supervisor: ProcessId | None, controller: ProcessId | None) -> str:

@@ -45,12 +45,14 @@ class Ending(NamedTuple):
 class Pulse:
     """Shows the world that the supervisor lives, and notices when the world wants it to end.
 
-    `takes_signals` is False inside another program, whose signals are its own.
+    `token` as in `records.fence_of`. `takes_signals` is False inside another program, whose signals are its own.
     """
 
-    def __init__(self, folder: str, controller: Mapping[str, object] | None, *, takes_signals: bool) -> None:
+    def __init__(
+        self, folder: str, token: str, *, controller: Mapping[str, object] | None, takes_signals: bool
+    ) -> None:
         self._heartbeat = f"{folder}/{records.HEARTBEAT}"
-        self._cancel = f"{folder}/{records.CANCEL}"
+        self._cancels = [f"{folder}/{name}" for name in (records.CANCEL, records.fence_of(token))]
         self._controller = controller
         self._signals = (signal.SIGCHLD, *_STOP_SIGNALS) if takes_signals else (signal.SIGCHLD,)
         self._next_beat = self._next_look = 0.0
@@ -72,7 +74,7 @@ class Pulse:
         caught = signal.sigtimedwait(self._signals, max(0.0, min(limit_s, TICK_S)))
         if self._verdict:
             return self._verdict
-        if (caught is not None and caught.si_signo in _STOP_SIGNALS) or os.path.lexists(self._cancel):
+        if (caught is not None and caught.si_signo in _STOP_SIGNALS) or any(map(os.path.lexists, self._cancels)):
             self._verdict = "aborted"
         elif self._controller is not None and time.monotonic() >= self._next_look:
             self._next_look = time.monotonic() + _CONTROLLER_EVERY_S

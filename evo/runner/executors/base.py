@@ -4,7 +4,8 @@ The contract that every member keeps (tests/contracts/test_executors.py runs it 
 
 - `submit` writes job.json (mode 0600), starts one supervisor for it, hands over the token where no training process can
   read it, and returns without waiting for the training (inline excepted, which returns when all is over). Records of
-  an earlier submission in the same folder are gone by then, trained.json excepted.
+  an earlier submission in the same folder are gone by then, trained.json excepted. For a detached job (no controller)
+  it returns once the supervisor has shown itself: from then on nobody takes the attempt for one that never started.
 - `poll` is cheap, keeps the order of its handles, and never raises because a job went wrong. `ended` means that no
   supervisor works on the folder any more: now, and not before, is the time to read result.json.
 - `cancel` asks; the supervisor ends the tree and says so in result.json. Asking twice, or too late, does no harm.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,7 +29,10 @@ class LocalExecutor:
 
     def submit(self, job: Job, *, token: str) -> Handle:
         folder = folders.lay_out(job)
-        return Handle(folder.root, process.identify(_spawn(folder, token)))
+        handle = Handle(folder.root, process.identify(_spawn(folder, token)))
+        while job.controller is None and self.find(folder.root) is None and _reap(handle):
+            time.sleep(0.002)
+        return handle
 
     def poll(self, handles: Sequence[Handle]) -> list[JobState]:
         for handle in handles:
@@ -62,11 +66,14 @@ def _spawn(folder: AttemptFolder, token: str) -> int:
         os.close(reader)
 
 
-def _reap(handle: Handle) -> None:
-    """Collect a dead supervisor if it is a child of this process; else it would stay a zombie until this one ends."""
+def _reap(handle: Handle) -> bool:
+    """Whether the supervisor lives. A dead child of this process is collected, so that it does not stay a zombie."""
     if handle.process is None:
-        return
+        return False
     seen = proc.glimpse(handle.process.pid)
-    if seen is not None and seen.is_dead and seen.start == handle.process.start:
+    if seen is None or seen.start != handle.process.start:
+        return False
+    if seen.is_dead:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(handle.process.pid, os.WNOHANG)
+    return not seen.is_dead
