@@ -35,11 +35,16 @@ def apply_params(config: RecipeConfig, settings: Sequence[str] | Mapping[str, ob
         spec = config.params[name]
         value = read_param(spec, raw, name=name) if isinstance(raw, str) else raw
         given[name] = check_param(spec, value, name=name)
-    params = {name: given.get(name, spec.default) for name, spec in config.params.items()}
-    for name, spec in config.params.items():
-        if spec.required and params[name] is None:
-            raise UsageError(f"{config.name} needs {name}: {spec.doc or 'it has no default'}", hint=f"--set {name}=…")
-    return params
+    return {name: given[name] if name in given else _default(config, name) for name in config.params}
+
+
+def _default(config: RecipeConfig, name: str) -> Value:
+    spec = config.params[name]
+    if spec.default is not None:
+        return check_param(spec, spec.default, name=name)
+    if spec.required:
+        raise UsageError(f"{config.name} needs {name}: {spec.doc or 'it has no default'}", hint=f"--set {name}=…")
+    return None
 
 
 def grid(words: Sequence[str]) -> list[list[str]]:

@@ -141,7 +141,8 @@ def _validated(path: Path, text: str) -> RecipeConfig:
             check_param(spec, spec.default, name=name)
         except UsageError as error:
             line = document.line_of(("params", name, "default"))
-            raise FileFormatError(path, error.message, line=line, field=f"params.{name}.default") from None
+            problem = error.message.removeprefix(f"{name}: ")
+            raise FileFormatError(path, problem, line=line, field=f"params.{name}.default") from None
     return config
 
 
@@ -156,7 +157,8 @@ def _faults_of_config(folder: Path) -> Iterator[Fault]:
         config = _validated(path, _read(path))
     except FileFormatError as error:
         field = f"field {error.field}: " if error.field else ""
-        yield Fault(error.path, error.line, field + error.message.partition(": ")[2])
+        hint = f" ({error.hint})" if error.hint else ""
+        yield Fault(error.path, error.line, field + error.message.partition(": ")[2] + hint)
         return
     except NotFound as error:
         yield Fault(str(path), None, error.message)

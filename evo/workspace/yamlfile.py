@@ -166,16 +166,22 @@ def unset_key(path: Path, dotted: str) -> bool:
     found = _find(_compose(text, path=path), parts)
     if found is None:
         return False
-    if _is_flow(found.parent):
-        raise FileFormatError(
-            path, "stands in braces, where evo cannot remove a key", line=found.key.start_mark.line + 1, field=dotted
-        )
-    start = text.rfind("\n", 0, found.key.start_mark.index) + 1
-    edited = text[:start] + text[_line_end(text, _end(found.value)) :]
+    edited = _cut_from_braces(text, found) if _is_flow(found.parent) else _cut_lines(text, found)
     edited = _as_expected(edited, _without(parse(text, path=path).data, parts), path=path)
     check_config(parse(edited, path=path), path=path)
     write_text(path, edited)
     return True
+
+
+def _cut_lines(text: str, entry: _Entry) -> str:
+    start = text.rfind("\n", 0, entry.key.start_mark.index) + 1
+    return text[:start] + text[_line_end(text, _end(entry.value)) :]
+
+
+def _cut_from_braces(text: str, entry: _Entry) -> str:
+    kept = [text[key.start_mark.index : _end(value)] for key, value in entry.parent.value if key is not entry.key]
+    start, end = entry.parent.start_mark.index, entry.parent.end_mark.index
+    return text[:start] + "{" + ", ".join(kept) + "}" + text[end:]
 
 
 def _as_expected(edited: str, expected: Any, *, path: object) -> str:
@@ -237,23 +243,37 @@ def _with_value(text: str, node: Node | None, parts: list[str], value: object) -
         above = _find(node, parts[:depth])
         if above is None:
             continue
-        rest = parts[depth:]
-        if isinstance(above.value, MappingNode) and not _is_flow(above.value):
-            return _inserted(text, above.value, _block(rest, value, indent=above.value.value[0][0].start_mark.column))
-        if isinstance(above.value, ScalarNode) and not above.value.value:
-            column = above.key.start_mark.column + 2
-            at = _line_end(text, above.key.end_mark.index)
-            return _join(text[:at], _block(rest, value, indent=column), text[at:])
-        return text
+        return _added(text, above, _block(parts[depth:], value, indent=_indent_below(above)))
     return _inserted(text, node, _block(parts, value, indent=0))
 
 
 def _replaced(text: str, entry: _Entry, new: str) -> str:
+    """The value, behind its colon where it stands on lines of its own; a comment between them stays."""
     start, end = entry.value.start_mark.index, _end(entry.value)
-    if start == end:  # `key:` alone
-        start = end = entry.key.end_mark.index + 1
-        new = " " + new
+    colon = text.index(":", entry.key.end_mark.index) + 1
+    if start == end:  # nothing stands there
+        return f"{text[:colon]} {new}{text[colon:]}"
+    if "\n" in text[colon:start]:
+        return f"{text[:colon]} {new}{text[colon:start].rstrip()}{text[end:]}"
     return text[:start] + new + text[end:]
+
+
+def _indent_below(entry: _Entry) -> int:
+    if isinstance(entry.value, MappingNode) and entry.value.value and not _is_flow(entry.value):
+        return int(entry.value.value[0][0].start_mark.column)
+    return int(entry.key.start_mark.column) + 2
+
+
+def _added(text: str, entry: _Entry, block: str) -> str:
+    """One more key in the mapping that `entry` holds."""
+    value = entry.value
+    if _is_flow(value):
+        at = _end(value.value[-1][1]) if value.value else value.start_mark.index + 1
+        return text[:at] + (", " if value.value else "") + block.strip() + text[at:]
+    if isinstance(value, MappingNode):
+        return _inserted(text, value, block)
+    at = _line_end(text, entry.key.end_mark.index)
+    return _join(text[:at], block, text[at:])
 
 
 def _inserted(text: str, mapping: Node | None, block: str) -> str:
