@@ -1,7 +1,7 @@
 """What the tree believes of its nodes: rows of the store become the posterior, and policies pick from it.
 
 Invariant: every scored node of the present epoch informs, discarded ones included; only the root, open and committed
-ones are named. Nothing here writes.
+ones are named.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import cast
 
 from evo import registry
 from evo.domain.experiment import ROOT
 from evo.domain.views import PickView
+from evo.lightdata import dataclass
 from evo.search.policies.base import ItemLeaders, Policy, View
 from evo.search.posterior import Posterior, Prior
 from evo.search.ranking import UcbRules, best_node, upper_bounds
 from evo.search.tree import SearchNode, Tree
 from evo.session import Session
-from evo.store import nodes, results
+from evo.store import meta, nodes, results
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,9 @@ def _rows(session: Session) -> Iterator[SearchNode]:
         yield SearchNode(
             id=row.id,
             parent=row.parent,
-            outcome="scored" if row.score_mean is not None or is_root else ("pending" if row.state == "pending" else "failed"),
+            outcome="scored"
+            if row.score_mean is not None or is_root
+            else ("pending" if row.state == "pending" else "failed"),
             gain=row.gain if counts and not is_root else None,
             variance=row.gain_var if counts and not is_root else None,
             is_candidate=row.state in ("open", "committed"),
@@ -63,6 +65,11 @@ def form_beliefs(session: Session) -> Beliefs:
     return Beliefs(
         tree, Posterior(tree, Prior(search.mu, search.tau)), UcbRules(search.beta, search.kappa, search.kappa_cost)
     )
+
+
+def remember_best(session: Session, mind: Beliefs) -> None:
+    """Keep the best node for `evo status`, which is to cost the same at any size."""
+    meta.set(session.db, "best", {"id": mind.best, "version": meta.get(session.db, "tree_version")})
 
 
 def pick_parents(

@@ -8,11 +8,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from evo.config import EvoConfig
 from evo.domain.score import Metric
+from evo.lightdata import dataclass
 from evo.store import db as database
 from evo.store import meta
 from evo.workspace.layout import Layout, find_root

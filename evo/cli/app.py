@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from importlib import import_module
 from typing import NamedTuple, NoReturn
 
@@ -77,6 +76,10 @@ def dispatch(args: list[str]) -> Reply | None:
     command = BY_NAME.get(args[0])
     if command is None:
         raise UsageError(f"no command named {args[0]!r}", hint=nearest(args[0], BY_NAME))
+    if command.plain and len(args) == 1:
+        module, _, function = command.plain.partition(":")
+        reply: Reply = getattr(import_module(module), function)()
+        return reply
     return invoke(command.module, args)
 
 
@@ -122,7 +125,7 @@ def run(argv: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        traceback.print_exc()
+        import_module("traceback").print_exc()
         output.emit_bug(error, as_json=as_json)
         return 1
 

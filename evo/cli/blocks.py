@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TextIO
+
+from evo.lightdata import dataclass
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,13 @@ from typing import NamedTuple
 
 
 class Command(NamedTuple):
+    """`plain`: the function that answers when nothing but the name was typed; it spares building the parser."""
+
     name: str
     module: str
     group: str
     help: str
+    plain: str = ""
 
 
 COMMANDS = (
@@ -37,7 +40,7 @@ COMMANDS = (
     Command("fsck", "fsck", "tree", "Check that the tree is right."),
     Command("backup", "backup", "tree", "Copy the database, safely while others write."),
     Command("gc", "gc", "tree", "Delete weights that nothing needs any more."),
-    Command("status", "status", "read", "How the tree stands."),
+    Command("status", "status", "read", "How the tree stands.", "evo.report.status:status_reply"),
     Command("tree", "tree", "read", "The tree of experiments."),
     Command("show", "show", "read", "One experiment, whole."),
     Command("compare", "compare", "read", "Two experiments: paired difference, flipped items, diffs."),

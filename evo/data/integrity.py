@@ -7,12 +7,12 @@ out in one text. Invariant: a finding names file, line and item, and never quote
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from evo.data.reader import Row
 from evo.data.text import normalise
 from evo.domain.item import Item
+from evo.lightdata import dataclass
 
 _ANSWERS = ("target", "completion", "chosen", "rejected", "answer", "response")
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import codecs
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 from evo.domain.item import Item, ItemError, parse_item
 from evo.errors import FileFormatError, NotFound
+from evo.lightdata import dataclass
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ import random
 import secrets
 import stat
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from evo.data.split import Splits
 from evo.domain.item import Item, Split
 from evo.errors import FileFormatError, NotFound, Refused, StoreError
 from evo.files import read_json, sha256_file, sha256_json, write_json, write_jsonl
+from evo.lightdata import dataclass
 from evo.validation import plain, restore
 
 SCHEMA = "evo-seal/1"

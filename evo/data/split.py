@@ -11,11 +11,11 @@ import math
 import random
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from evo.data.text import normalise, words
 from evo.domain.item import Item
 from evo.errors import UsageError
+from evo.lightdata import dataclass
 
 SHARES = (50.0, 30.0, 20.0)
 """dev, held-out, vault, in percent."""

@@ -6,8 +6,9 @@ result is accepted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, get_args
+
+from evo.lightdata import dataclass
 
 Outcome = Literal["ok", "failed", "timed_out", "killed", "lost"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from evo.lightdata import dataclass
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,8 @@ Invariant: every field comes from the demo's workspace and can be asked for ther
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from evo.domain.views import CertificateView, TreeNodeView, VaultView
+from evo.lightdata import dataclass
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ Invariant: every change of standing, by any writer, is a move of `MOVES`; the st
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Literal, get_args
 
 from evo.errors import UsageError
+from evo.lightdata import dataclass
 
 Standing = Literal["pending", "open", "committed", "failed", "contaminated", "discarded"]
 STANDINGS: tuple[Standing, ...] = get_args(Standing)

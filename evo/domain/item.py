@@ -10,8 +10,10 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
+
+from evo.lightdata import dataclass
 
 Split = Literal["mid", "dev", "heldout", "vault"]
 ROLES = ("system", "user", "assistant", "tool")

@@ -12,11 +12,12 @@ not read further. Paths are absolute.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Literal
 
 from evo.domain.item import Split
+from evo.lightdata import dataclass
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,7 @@ class EvalSummary:
     eval_hash: str
     split: Split
     n: int
+    """Lines of results.jsonl: items times samples."""
     weights_hash: str
     seconds: float
     engine: str

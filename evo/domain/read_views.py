@@ -6,9 +6,10 @@ A B`: B − A), in the metric's own units.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from evo.domain.views import Hint, IntervalView, ScoreView
+from evo.lightdata import dataclass
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from evo.domain.item import ItemResult
+from evo.lightdata import dataclass
 
 
 @dataclass(frozen=True)

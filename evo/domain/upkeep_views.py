@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from evo.domain.views import LooksView
+from evo.lightdata import dataclass
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ Invariant: the fields are the contract of the JSON data; `as_data` adds nothing 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import field, fields, is_dataclass
 from typing import Any
 
 from evo.errors import EvoError
+from evo.lightdata import dataclass
 
 
 def as_data(value: Any) -> Any:

@@ -6,8 +6,9 @@ A default here is the neutral value (greedy, once, no stop text); what a workspa
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from evo.lightdata import dataclass
 from evo.validation import restore
 
 

@@ -44,18 +44,18 @@ class Names:
 
 
 class Grader:
-    """Grades the outputs of one job. UsageError, NotFound, FileFormatError: the scorer cannot be built."""
+    """Grades the outputs of one job; a backend that is given scores needs no `scorer`."""
 
-    def __init__(self, job: EvalJob, items: Sequence[Item]) -> None:
+    def __init__(self, job: EvalJob, items: Sequence[Item], *, scorer: Scorer | None = None) -> None:
         self._job = job
         self._names = Names(job, items)
         self._forbidden = forbidden_patterns(job)
-        self._scorer: Scorer | None = build_scorer(job, items) if job.scorer else None
+        self._scorer = scorer
 
     def grade(self, item: Item, sample: int, output: str) -> ItemResult:
         """The result of a model's `output`. InvalidResults names the item."""
         if self._scorer is None:
-            raise UsageError("the evaluation has no scorer")
+            raise TypeError("outputs without scores need a scorer")
         if self._is_forbidden(output):
             return self.result(item.id, sample, self._job.worst, output)
         try:
@@ -85,7 +85,10 @@ class Grader:
 
 
 def build_scorer(job: EvalJob, items: Sequence[Item]) -> Scorer:
-    """The scorer of `job`; where it names no `choices`, the targets that occur are the legal ones."""
+    """The scorer of `job`; where it names no `choices`, the targets that occur are the legal ones.
+
+    UsageError, NotFound or FileFormatError where it cannot be built.
+    """
     options = dict(job.scorer_options)
     options["choices"] = options.get("choices") or sorted({item.target for item in items if item.target is not None})
     scorer: Scorer = load("scorer", job.scorer)(options, pinned_dir=Path(job.pinned_dir) if job.pinned_dir else None)

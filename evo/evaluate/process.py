@@ -24,7 +24,7 @@ from evo.evaluate.generation import generation_of
 from evo.evaluate.grading import SEALED, InvalidResults, Names
 from evo.evaluate.progress import with_progress
 from evo.evaluate.weights import weights_hash
-from evo.files import read_json, write_json, write_jsonl
+from evo.files import read_json, write_json, write_text
 from evo.registry import load
 from evo.validation import plain, restore
 
@@ -68,11 +68,11 @@ def evaluate(job: EvalJob) -> EvalSummary:
     found = load("backend", job.backend)(job).results(items)
     results = complete(with_progress(found, len(items) * samples), items, samples=samples, names=Names(job, items))
     mode = 0o644 if job.keep_output else 0o600
-    write_jsonl(out / "results.jsonl", map(_row, results), mode=mode)
+    write_text(out / "results.jsonl", "".join(map(_line, results)), mode=mode)
     summary = EvalSummary(
         eval_hash=job.eval_hash,
         split=job.split,
-        n=len(items),
+        n=len(results),
         weights_hash=weights,
         seconds=round(time.perf_counter() - began, 3),
         engine=engine_of(job.backend),
@@ -121,11 +121,12 @@ def complete(results: Iterable[ItemResult], items: Sequence[Item], *, samples: i
     return [found[key] for key in wanted]
 
 
-def _row(result: ItemResult) -> dict[str, object]:
+def _line(result: ItemResult) -> str:
+    """ASCII, so that no character of an output ends a line for any reader."""
     row = plain(result)
     if result.output is None:
         del row["output"]
-    return dict(row)
+    return json.dumps(row, allow_nan=False) + "\n"
 
 
 def _end(message: str, code: int) -> int:

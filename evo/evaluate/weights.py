@@ -60,7 +60,7 @@ def weights_hash(folder: Path) -> str:
 def is_noop(folder: Path, against: Sequence[Path]) -> bool:
     """Whether training changed nothing: equal to one of `against`, or an adapter that adds zero to its base."""
     own = weights_hash(folder)
-    return any(own == weights_hash(other) for other in against) or _adds_zero(folder)
+    return any(own == weights_hash(other) for other in against) or adds_zero(folder)
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -155,8 +155,11 @@ def _is_zero(file: BinaryIO, tensor: Tensor) -> bool:
     return not any(chunk.translate(None, b"\x00\x80") for chunk in _chunks(file, tensor))
 
 
-def _adds_zero(folder: Path) -> bool:
-    """A LoRA adapter adds B·A to each target: zero where one factor is. Anything else in it counts as a change."""
+def adds_zero(folder: Path) -> bool:
+    """Whether `folder` is a LoRA adapter that leaves its base as it is.
+
+    It adds B·A to each target: zero where one factor is. Anything else in the adapter counts as a change.
+    """
     if not is_adapter(folder):
         return False
     zero: dict[str, bool] = {}

@@ -9,10 +9,10 @@ every-run does not know.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from evo.gate.decision import GateRules
+from evo.lightdata import dataclass
 
 EVIDENCE = 1.645
 """The ζ at which a first question is asked: one-sided 95 %."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from evo.gate.statistics import (
@@ -21,6 +20,7 @@ from evo.gate.statistics import (
     p_run,
     paired,
 )
+from evo.lightdata import dataclass
 
 Mode = Literal["certify", "every-run", "strict", "none"]
 

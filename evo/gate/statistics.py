@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from evo.errors import UsageError
@@ -20,6 +19,7 @@ from evo.gate.tails import (
     t_quantile,
     t_upper_tail,
 )
+from evo.lightdata import dataclass
 
 LEAST_CLUSTERS = 5
 LEAST_ITEMS = 32

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 from evo.domain.attempt import Attempt
@@ -20,6 +20,7 @@ from evo.errors import EvoError, FileFormatError
 from evo.files import read_json
 from evo.gate.noise import sigma_run
 from evo.gate.statistics import score_error
+from evo.lightdata import dataclass
 from evo.ops.judge import read_results
 from evo.runner import process, recover
 from evo.search.tree import Sighting, sighting

@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 from typing import cast
 
+from evo.beliefs import form_beliefs, remember_best
 from evo.clock import now
 from evo.data import seal
 from evo.domain.experiment import ROOT, Experiment
@@ -100,4 +101,5 @@ def rescore(session: Session, identifier: str, on_tick: OnTick = silent) -> str:
     if experiment.epoch == judge.eval_hash:
         return f"{identifier} is in the present epoch already"
     store_epoch(session, judge, experiment, grade(session, judge, experiment, on_tick))
+    remember_best(session, form_beliefs(session))
     return f"{identifier} has a score in the present epoch"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from evo import beliefs
 from evo.data import seal
@@ -24,6 +23,7 @@ from evo.gate import asking
 from evo.gate.decision import Comparison, Decision, GateRules, decide
 from evo.gate.noise import sigma_run
 from evo.gate.statistics import RunNoise
+from evo.lightdata import dataclass
 from evo.ops import epoch
 from evo.ops.judge import Judge, eval_job, evaluate, read_results, results_key, write_items
 from evo.ops.launch import weights_folder
@@ -97,13 +97,14 @@ def question(candidate: Side, reference: Side, zeta: float) -> asking.Question:
 def after_score(session: Session, identifier: str, on_tick: OnTick = silent) -> str:
     """Ask the gate if the rule of this workspace says so. The kind sentence about what it means."""
     rules = rules_of(session)
-    if rules.mode == "none" or not session.heldout_hash:
-        return "kept: open, a legal parent; the gate is off"
     scored = experiments.get(session.db, identifier)
     if scored.epoch != session.epoch:
         return f"kept; its score is of an older epoch: evo rescore {identifier}"
     mind = beliefs.form_beliefs(session)
+    beliefs.remember_best(session, mind)
     target = identifier if rules.mode == "every-run" else mind.best
+    if rules.mode == "none" or not session.heldout_hash:
+        return "kept: open, a legal parent; the gate is off"
     committed = gate_rows.last_committed(session.db)
     if target == committed:
         return f"kept: open, a legal parent; {committed} is still the best by what dev shows"

@@ -11,7 +11,6 @@ import secrets
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from evo.clock import parse_duration
@@ -24,6 +23,7 @@ from evo.errors import FileFormatError, Refused, RunFailed, RunTimedOut
 from evo.evaluate.engine import engine_of
 from evo.evaluate.evalhash import EvalSpec, eval_hash, text_hash
 from evo.files import read_json, sha256_json, write_json, write_jsonl
+from evo.lightdata import dataclass
 from evo.runner import process, recover, watch
 from evo.runner.environment import ordinary_environment
 from evo.runner.executors.local import LocalExecutor

@@ -10,7 +10,6 @@ import json
 import secrets
 import shlex
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from evo import registry
@@ -21,6 +20,7 @@ from evo.domain.experiment import ROOT, Experiment
 from evo.domain.job import AttemptFolder, Job, RunFacts, Stage
 from evo.errors import NotFound, Refused
 from evo.files import sha256_json, write_json
+from evo.lightdata import dataclass
 from evo.ops.judge import Judge, base_model, eval_job, evaluate_stage, ordinary, pinned_items
 from evo.runner.environment import make_folders, run_environment
 from evo.runner.executors.base import Executor, Handle

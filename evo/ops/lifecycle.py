@@ -6,11 +6,12 @@ Invariant: each is one legal move of the table in `domain.experiment`, recorded 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 
+from evo.beliefs import form_beliefs, remember_best
 from evo.domain.attempt import Attempt
 from evo.domain.experiment import DISCARD_CLASSES, ROOT
 from evo.errors import Busy, Refused, UsageError, nearest
+from evo.lightdata import dataclass
 from evo.ops.collect import Collected, collect, controller_of
 from evo.ops.progress import OnTick, silent
 from evo.ops.run import RunOutcome, conclude
@@ -47,12 +48,14 @@ def discard(session: Session, identifier: str, *, reason: str, class_: str = "hy
             f"{identifier} is committed and is never discarded", hint=f"branch past it: evo new --parent {identifier}"
         )
     experiments.move(session.db, identifier, "discarded", reason=reason, class_=class_)
+    remember_best(session, form_beliefs(session))
     return f"{identifier} is discarded ({class_}: {reason}); its diff and results stay"
 
 
 def restore(session: Session, identifier: str) -> str:
     """Take a discard back: the former standing, never more."""
     restored = experiments.restore(session.db, identifier, reason="restored")
+    remember_best(session, form_beliefs(session))
     return f"{identifier} is {restored.state} again"
 
 

@@ -6,7 +6,7 @@ whatever crashed in between.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from evo import beliefs
@@ -14,6 +14,7 @@ from evo.domain.experiment import ROOT, Experiment, parse_experiment_id
 from evo.domain.views import NewView
 from evo.errors import Refused, UsageError
 from evo.files import sha256_file, sha256_json
+from evo.lightdata import dataclass
 from evo.session import Session
 from evo.store import artifacts, experiments
 from evo.store.experiments import NewExperiment

@@ -5,7 +5,6 @@ Invariant: the plan is made and checked before anything is written.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from evo.config import EvoConfig
@@ -17,6 +16,7 @@ from evo.errors import UsageError
 from evo.gate.asking import EVIDENCE
 from evo.gate.noise import SUPERVISED
 from evo.gate.power import smallest_gain
+from evo.lightdata import dataclass
 from evo.workspace import repository
 from evo.workspace.layout import Layout
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from evo.errors import Refused, UsageError
 from evo.gate.asking import History, Question, after, alpha_of, judge, refusal, zeta
 from evo.gate.decision import Comparison, Decision, GateRules, decide
 from evo.gate.statistics import RunNoise
+from evo.lightdata import dataclass
 from evo.search.policies.base import ItemLeaders, Policy, View
 from evo.search.posterior import Posterior, Prior
 from evo.search.ranking import UcbRules, best_node

@@ -7,11 +7,11 @@ artifact are ever deleted, and never before they were listed.
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 from evo.clock import now
 from evo.errors import Refused
+from evo.lightdata import dataclass
 from evo.session import Session
 from evo.store import artifacts, attempts, events, experiments, fsck
 

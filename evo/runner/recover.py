@@ -7,11 +7,11 @@ folder and none can still be started by the controller that claimed it.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from evo.domain.job import AttemptFolder, ProcessId, Result
+from evo.lightdata import dataclass
 from evo.runner import process, records
 from evo.validation import restore
 

@@ -10,9 +10,9 @@ import os
 import select
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from evo.domain.job import AttemptFolder
+from evo.lightdata import dataclass
 from evo.runner import process
 from evo.runner.executors.base import Executor, Handle, JobState
 from evo.runner.metrics import MetricsTail, Row

@@ -8,8 +8,8 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from evo.lightdata import dataclass
 from evo.search.posterior import Posterior
 from evo.search.tree import ROOT, Tree, id_key
 

@@ -6,9 +6,9 @@ Invariant: an artifact outlives the discard of its experiment.
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
 
 from evo.errors import NotFound, nearest
+from evo.lightdata import dataclass
 
 
 @dataclass(frozen=True)

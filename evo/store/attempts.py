@@ -162,7 +162,7 @@ def _refuse_second(db: sqlite3.Connection, experiment: str) -> None:
 
 def _refuse_finished(db: sqlite3.Connection, experiment: str, terms: Terms) -> None:
     done = db.execute(
-        "SELECT n FROM attempt WHERE experiment = ? AND seed = ? AND content_hash IS ? AND outcome = 'ok'",
+        "SELECT n FROM attempt WHERE experiment = ? AND seed = ? AND content_hash = ? AND outcome = 'ok'",
         (experiment, terms["seed"], terms["content_hash"]),
     ).fetchone()
     if done is not None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from evo import clock
 from evo.errors import NotFound
+from evo.lightdata import dataclass
 from evo.store.db import transaction
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from evo import clock
+from evo.lightdata import dataclass
 
 
 @dataclass(frozen=True)

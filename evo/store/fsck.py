@@ -12,12 +12,12 @@ import os
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from evo.domain.experiment import ROOT, experiment_id
 from evo.errors import Refused, StoreError
+from evo.lightdata import dataclass
 from evo.store import db as database
 from evo.store import results
 

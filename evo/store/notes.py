@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
 
 from evo import clock
+from evo.lightdata import dataclass
 from evo.store import events, experiments
 from evo.store.db import transaction
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal
 
 from evo import clock
 from evo.domain.item import ItemResult
 from evo.domain.score import Score, mean_over_seeds
 from evo.errors import NotFound, Refused
+from evo.lightdata import dataclass
 from evo.store import events
 from evo.store.checks import finite, finite_results, finite_score
 from evo.store.db import transaction

@@ -8,7 +8,8 @@ What the database itself holds to be true, whoever writes:
 - one attempt without an outcome per experiment, and every attempt's token is unique; an outcome is written once;
 - the same weights are asked about on the same held-out items against the same reference once, and the answer stands;
 - no result of a held-out or vault item can be stored;
-- events are appended, never changed.
+- events are appended, never changed;
+- `meta.tree_version` counts the changes that what is believed of the tree depends on.
 Times are ISO 8601 UTC text. Only migrating imports sqlite-utils; everything else opens the file with `sqlite3`.
 """
 
@@ -98,6 +99,14 @@ WHEN NEW.state = 'committed' AND OLD.state <> 'committed' AND (
     OR NOT EXISTS (SELECT 1 FROM certificate WHERE experiment = NEW.id AND passed AND NOT is_void)
 )
 BEGIN SELECT RAISE(ABORT, 'only a passed certificate commits'); END;
+
+CREATE TRIGGER beliefs_change AFTER UPDATE OF gain, gain_var, epoch, state ON experiment
+WHEN OLD.gain IS NOT NEW.gain OR OLD.gain_var IS NOT NEW.gain_var OR OLD.epoch IS NOT NEW.epoch
+  OR (OLD.state IN ('discarded', 'contaminated')) <> (NEW.state IN ('discarded', 'contaminated'))
+BEGIN
+  INSERT INTO meta (key, value) VALUES ('tree_version', '1')
+  ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1;
+END;
 
 CREATE TABLE attempt (
     id INTEGER PRIMARY KEY AUTOINCREMENT,

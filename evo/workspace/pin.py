@@ -12,7 +12,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +19,7 @@ from typing import Any, Literal
 from evo.config import EvoConfig
 from evo.errors import FileFormatError, MissingExtra, NotFound, Refused, UsageError
 from evo.files import read_json, sha256_file, sha256_json, sha256_text
+from evo.lightdata import dataclass
 from evo.workspace.folders import hash_files, regular_files
 from evo.workspace.layout import Layout
 

@@ -10,7 +10,6 @@ import ast
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from evo import assets
 from evo.config import RecipeConfig
 from evo.errors import FileFormatError, NotFound, Refused, UsageError, nearest
 from evo.files import sha256_text, write_json
+from evo.lightdata import dataclass
 from evo.validation import plain, restore, validate
 from evo.workspace.folders import copy_files, hash_files
 from evo.workspace.layout import Layout

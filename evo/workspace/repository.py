@@ -17,12 +17,12 @@ import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from evo.domain.experiment import Experiment, parse_experiment_id
 from evo.errors import NotFound, Refused
 from evo.files import write_text
+from evo.lightdata import dataclass
 from evo.workspace.folders import copy_files
 from evo.workspace.git import GitDirs, git, git_dirs, read_head, read_ref, tree_of
 from evo.workspace.layout import Layout

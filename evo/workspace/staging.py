@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from evo.lightdata import dataclass
 from evo.workspace.git import git
 
 MAX_BYTES = 10_000_000

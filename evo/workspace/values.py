@@ -13,8 +13,7 @@ from dataclasses import is_dataclass
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from annotated_types import Ge, Gt, Le, Lt, MinLen
-
+from evo.bounds import Ge, Gt, Le, Lt, MinLen
 from evo.config import EvoConfig, config_keys
 from evo.errors import UsageError, nearest
 from evo.validation import to_name

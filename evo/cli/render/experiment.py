@@ -5,11 +5,15 @@ Invariant: the score stands first; the shrunken estimate is called by its name a
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from evo.cli.blocks import Block, Cell, Table, Text
 from evo.cli.live.palette import number
 from evo.cli.render import words
-from evo.domain.read_views import ChangeView, CompareView, CurveView, FileChangeView
-from evo.domain.views import AttemptView, CertificateView, ExperimentView
+
+if TYPE_CHECKING:
+    from evo.domain.read_views import ChangeView, CompareView, CurveView, FileChangeView
+    from evo.domain.views import AttemptView, CertificateView, ExperimentView
 
 MOST_FILES = 20
 MOST_FLIPS = 10

@@ -6,13 +6,16 @@ Invariant: nothing of it reaches the terminal as a control character.
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 from evo.cli.blocks import Block, Cell, Table, Text
 from evo.cli.live.palette import number
 from evo.cli.render import words
 from evo.cli.render.experiment import changes, files
-from evo.domain.read_views import DiffView, EventLogView, LogView, NotesView, ScriptView
-from evo.domain.views import FailuresView
+
+if TYPE_CHECKING:
+    from evo.domain.read_views import DiffView, EventLogView, LogView, NotesView, ScriptView
+    from evo.domain.views import FailuresView
 
 DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan", "d": "bold"}
 

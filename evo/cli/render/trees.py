@@ -6,12 +6,15 @@ Invariant: a mark and a word carry every standing; a row is one line of the term
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from evo.cli.blocks import Block, Cell, Table, Text
 from evo.cli.live.palette import BEST, signed
 from evo.cli.render import words
-from evo.domain.read_views import DiscardsView, NextView, PathView
-from evo.domain.views import FrontierView, RunningView, StatusView, TreeNodeView, TreeView
+
+if TYPE_CHECKING:
+    from evo.domain.read_views import DiscardsView, NextView, PathView
+    from evo.domain.views import FrontierView, RunningView, StatusView, TreeNodeView, TreeView
 
 DEEPEST_GUIDE = 12
 """Generations that get an indent of their own; further down the line stays where it is."""

@@ -15,7 +15,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -43,18 +42,21 @@ class CommandBackend:
     def results(self, items: Sequence[Item]) -> Iterator[ItemResult]:
         generation = generation_of(self._job.generation)
         grader = Grader(self._job, items)
-        with tempfile.TemporaryDirectory(prefix=".work-", dir=self._job.out_dir) as work:
+        work = Path(self._job.out_dir) / "work"
+        shutil.rmtree(work, ignore_errors=True)  # of an evaluation that was killed
+        try:
             for sample in range(generation.samples):
-                folder = Path(work) / str(sample)
-                answers = self._call(folder, generation.seed + sample)
+                answers = self._call(work / str(sample), generation.seed + sample)
                 yield from self._read(answers, items, grader=grader, sample=sample)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
 
     def _call(self, folder: Path, seed: int) -> Path:
         """Run the command in `folder`; the path of its results. RunFailed where it fails."""
         place = folder / "files"
-        folder.mkdir()
+        folder.mkdir(parents=True)
         if self._job.pinned_dir:
-            shutil.copytree(self._job.pinned_dir, place)
+            _copy_writable(Path(self._job.pinned_dir), place)
         else:
             place.mkdir()
         answers = folder / "RESULTS.jsonl"
@@ -84,13 +86,12 @@ class CommandBackend:
             if item in seen:
                 raise InvalidResults(f"{here}: the {names(item)} was graded in line {seen[item]} already")
             seen[item] = line
-            output = row.get("output")
-            if output is not None and not isinstance(output, str):
-                raise InvalidResults(f"{here}: output must be a string, not {type(output).__name__}")
+            output = _output_of(row, here=here)
             try:
-                yield grader.result(item, sample, row["score"], output)
+                result = grader.result(item, sample, row["score"], output)
             except InvalidResults as error:
                 raise InvalidResults(f"{here}: {error}") from None
+            yield result
         missing = [item.id for item in items if item.id not in seen]
         if missing:
             more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
@@ -115,6 +116,16 @@ def command_environment(environment: Mapping[str, str], *, seed: int) -> dict[st
     return passed | {"PATH": path, "PYTHONDONTWRITEBYTECODE": "1", "EVO_SAMPLE_SEED": str(seed)}
 
 
+def _copy_writable(source: Path, place: Path) -> None:
+    """Pinned folders are read-only; a command may write beside its copies, and the copies must be removable."""
+    shutil.copytree(source, place)
+    for folder, _, names in os.walk(place):
+        os.chmod(folder, 0o700)
+        for name in names:
+            path = os.path.join(folder, name)
+            os.chmod(path, os.stat(path).st_mode | 0o600)
+
+
 def _lines(answers: Path, command: str) -> Iterator[tuple[int, bytes]]:
     """The numbered lines that are not blank."""
     try:
@@ -135,6 +146,15 @@ def _row(text: bytes, *, here: str, names: Names) -> dict[str, object]:
         if key not in row:
             raise InvalidResults(f"{here}: has no {key}{names.quoted(repr(row))}")
     return row
+
+
+def _output_of(row: Mapping[str, object], *, here: str) -> str | None:
+    output = row.get("output")
+    if output is not None and not isinstance(output, str):
+        raise InvalidResults(f"{here}: output must be a string, not {type(output).__name__}")
+    if output is not None and not output.isascii() and any("\ud800" <= sign <= "\udfff" for sign in output):
+        raise InvalidResults(f"{here}: output holds half a surrogate pair, which is no character")
+    return output
 
 
 def _item_of(row: Mapping[str, object], *, here: str, known: set[str], is_sealed: bool) -> str:

@@ -21,7 +21,7 @@ from evo.domain.item import Item, ItemResult
 from evo.domain.job import EvalJob
 from evo.errors import MissingExtra, RunFailed, UsageError
 from evo.evaluate.generation import Generation, generation_of
-from evo.evaluate.grading import Grader, Names
+from evo.evaluate.grading import Grader, Names, build_scorer
 from evo.evaluate.weights import is_adapter, pickled_weights, weight_files
 
 Thing = TypeVar("Thing")
@@ -54,7 +54,7 @@ class HfBackend:
             torch.set_num_threads(1)
 
     def results(self, items: Sequence[Item]) -> Iterator[ItemResult]:
-        grader = Grader(self._job, items)
+        grader = Grader(self._job, items, scorer=build_scorer(self._job, items))
         self.load(Path(self._job.model))
         for answer in self.generate(items):
             yield grader.grade(answer.item, answer.sample, answer.output)
@@ -62,7 +62,7 @@ class HfBackend:
     def load(self, folder: Path) -> None:
         """Take the weights in `folder`: full ones, or an adapter on the base. RunFailed where they do not fit."""
         self._model = None
-        config = AutoConfig.from_pretrained(self._base)
+        config = _config(self._base)
         dtype = getattr(torch, self._job.dtype)
         if is_adapter(folder):
             model = _adapted(_full(self._base, config=config, dtype=dtype), folder)
@@ -202,7 +202,7 @@ def _generation_config(base: Path, tokenizer: Any, settings: Generation) -> Any:
     try:
         suggested = GenerationConfig.from_pretrained(base).eos_token_id
     except OSError:
-        suggested = AutoConfig.from_pretrained(base).eos_token_id
+        suggested = _config(base).eos_token_id
     listed = suggested if isinstance(suggested, list) else [suggested]
     ends = sorted({token for token in [*listed, tokenizer.eos_token_id] if token is not None})
     pad = tokenizer.pad_token_id
@@ -214,6 +214,13 @@ def _generation_config(base: Path, tokenizer: Any, settings: Generation) -> Any:
         pad_token_id=pad if pad is not None else ends[0] if ends else 0,
         **(sampling if settings.temperature > 0 else {}),
     )
+
+
+def _config(base: Path) -> Any:
+    try:
+        return AutoConfig.from_pretrained(base)
+    except (OSError, ValueError) as error:
+        raise RunFailed(f"{base} is no model that transformers can load: {error}") from error
 
 
 def _full(folder: Path, *, config: Any, dtype: Any) -> Any:

@@ -16,11 +16,11 @@ The contract that every member keeps (tests/contracts/test_executors.py runs it 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
 from evo.domain.job import Job, ProcessId
+from evo.lightdata import dataclass
 
 JobStage = Literal["starting", "queued", "training", "evaluating", "ended"]
 

@@ -1,0 +1,110 @@
+"""What dev says about the question that the gate may ask: about whom, how strong, and what stands in the way.
+
+Invariant: everything here is read from dev and from the number and outcome of looks; nothing held-out is touched and
+nothing is written.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from evo.beliefs import Beliefs
+from evo.domain.experiment import ROOT, Experiment
+from evo.gate import asking
+from evo.gate.decision import GateRules
+from evo.session import Session
+from evo.store import attempts, experiments, gate_rows, results
+
+
+class Standpoint(NamedTuple):
+    """How near a certificate is. `target` is whom the gate would ask about, `reference` the last committed.
+
+    `obstacle` says why the question is never asked about `target`, however strong the evidence; else it is empty.
+    """
+
+    target: str
+    reference: str
+    verdict: asking.Verdict
+    obstacle: str
+
+
+def rules_of(session: Session) -> GateRules:
+    gate = session.config.gate
+    return GateRules(gate.mode, gate.alpha, gate.min_gain, gate.looks)
+
+
+def gate_is_on(session: Session) -> bool:
+    """False where evo.yaml turns it off, and where there are no held-out items to ask about."""
+    return session.config.gate.mode != "none" and bool(session.heldout_hash)
+
+
+def history_of(session: Session) -> asking.History:
+    """The answered looks at these held-out items; ζ_fail is that of the last failed one since the last commit."""
+    answered = [look for look in gate_rows.asks(session.db, session.heldout_hash) if look.passed is not None]
+    failed = None
+    for look in answered:
+        failed = None if look.passed else look.evidence
+    return asking.History(
+        looks=len(answered),
+        passes=sum(bool(look.passed) for look in answered),
+        failed_zeta=failed,
+        asked=frozenset((look.weights_hash, look.against_weights_hash) for look in answered),
+    )
+
+
+def unfit(experiment: Experiment) -> str:
+    """Why an experiment can never be certified; empty when it can."""
+    if experiment.is_noop:
+        return "its weights are those of its parent or of the base: a no-op is never certified"
+    if experiment.has_forbidden:
+        return "it gave forbidden outputs on dev"
+    if experiment.rerun_of:
+        return f"it is a rerun of {experiment.rerun_of}: never certifiable"
+    return ""
+
+
+def strength(session: Session, candidate: str, reference: str, mind: Beliefs) -> float:
+    """ζ of `candidate` over `reference`; the root's own half is added where the reference is the root."""
+    i, j = mind.tree.at(candidate), mind.tree.at(reference)
+    difference = mind.posterior.difference(i, j)
+    half = root_half(session, candidate) if reference == ROOT else 0.0
+    return asking.zeta(difference.mean, difference.variance, root_half=half)
+
+
+def root_half(session: Session, candidate: str) -> float:
+    """Var d/(2n) of the candidate's paired dev differences to the root."""
+    epoch = session.epoch
+    if epoch is None:
+        return 0.0
+    seen = results.item_means(session.db, candidate, eval_hash=epoch)
+    base = results.item_means(session.db, ROOT, eval_hash=epoch)
+    if not seen or set(seen) != set(base):
+        return 0.0
+    metric = session.metric
+    differences = [metric.adjusted(seen[item] - base[item]) for item in base]
+    n = len(differences)
+    mean = sum(differences) / n
+    return sum((d - mean) ** 2 for d in differences) / max(1, n - 1) / (2 * n)
+
+
+def standpoint(session: Session, mind: Beliefs, *, about: str | None = None) -> Standpoint:
+    """Whether the gate would ask now: about the best node, or about `about` where every run is asked about."""
+    rules = rules_of(session)
+    reference = gate_rows.last_committed(session.db)
+    target = about if about is not None and rules.mode == "every-run" else mind.best
+    question = asking.Question(
+        target,
+        reference,
+        weights_of(session, target),
+        weights_of(session, reference),
+        strength(session, target, reference, mind),
+    )
+    history = history_of(session)
+    obstacle = unfit(experiments.get(session.db, target)) or asking.refusal(question, history, rules)
+    return Standpoint(target, reference, asking.judge(question, history, rules), obstacle)
+
+
+def weights_of(session: Session, experiment: str) -> str:
+    """Hash of the weights that a certificate would speak about; empty before the first score."""
+    primary = experiments.get(session.db, experiment).primary_attempt
+    return "" if primary is None else attempts.get(session.db, experiment, primary).weights_hash or ""

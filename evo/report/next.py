@@ -1,0 +1,122 @@
+"""`evo next`: the commands that make sense now, most useful first.
+
+Invariant: each is a command that can be typed as it stands, with its reason; the order is: what is broken, what is
+owed, what is planned, what the evidence asks for, where to branch, and when one is done.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from itertools import islice
+
+from evo.beliefs import Beliefs, form_beliefs, pick_parents
+from evo.domain.experiment import ROOT, Experiment
+from evo.domain.read_views import NextView
+from evo.domain.views import Hint, Reply
+from evo.evidence import gate_is_on, standpoint
+from evo.report.live import Live, live
+from evo.session import Session, open_session
+from evo.store import attempts, experiments, gate_rows, listings, meta, nodes
+
+
+def next_reply(*, limit: int) -> Reply:
+    with open_session(readonly=True) as session:
+        steps = list(islice(steps_of(session), limit))
+    return Reply(NextView(steps), next=tuple(steps))
+
+
+def steps_of(session: Session) -> Iterator[Hint]:
+    """All steps there are, most useful first."""
+    now = live(session)
+    yield from unfinished(now)
+    root = experiments.get(session.db, ROOT)
+    is_root_live = any(entry.id == ROOT for entry in now.running + now.stale) or ROOT in now.trained
+    if root.score_mean is None:
+        if not is_root_live:
+            yield Hint(f"evo run {ROOT}", "the baseline has no score yet, and every gain is counted from it")
+        return
+    yield from planned(session, now)
+    mind = form_beliefs(session)
+    yield from evidence_asks(session, mind)
+    yield from left_behind(session)
+    yield branch(session, mind)
+    yield from ending(session)
+
+
+def unfinished(now: Live) -> Iterator[Hint]:
+    if now.stale:
+        names = ", ".join(entry.id for entry in now.stale[:3])
+        yield Hint("evo recover", f"gone quiet: {names}; recover ends what is dead and takes in what is finished")
+    finished = [entry.id for entry in now.running if entry.stage == "finished"]
+    if finished:
+        yield Hint("evo sync", f"{len(finished)} finished and not taken in yet: {', '.join(finished[:3])}")
+    for name in now.trained:
+        yield Hint(f"evo run {name}", "it is trained; only its evaluation is owed, and that costs no attempt")
+    busy = [entry.id for entry in now.running if entry.stage != "finished"]
+    if busy:
+        yield Hint(f"evo wait {' '.join(busy[:3])}", f"{len(busy)} running")
+
+
+def planned(session: Session, now: Live) -> Iterator[Hint]:
+    """Experiments that were made and have not run, and the newest failure that may be tried again."""
+    at_work = {entry.id for entry in now.running + now.stale} | set(now.trained)
+    total = nodes.counts(session.db)["pending"]
+    oldest = listings.with_state(session.db, "pending", limit=len(at_work) + 1)
+    idle = next((entry for entry in oldest if entry.id not in at_work), None)
+    if idle is not None:
+        yield Hint("evo run --next", f"{idle.id} is the oldest of {total} that have not run: {_short(idle.hypothesis)}")
+    for failed in listings.with_state(session.db, "failed", limit=1, newest_first=True):
+        tries = attempts.of(session.db, failed.id)
+        used = sum(attempt.counts and attempt.seed == failed.seed for attempt in tries)
+        if failed.id not in at_work and used < session.config.max_attempts:
+            why = tries[-1].failure if tries else ""
+            yield Hint(f"evo log {failed.id}", f"it failed{f' ({why})' if why else ''}; {used} attempts used so far")
+
+
+def evidence_asks(session: Session, mind: Beliefs) -> Iterator[Hint]:
+    """The held-out question, when dev speaks for it and nothing stands in the way."""
+    if not gate_is_on(session):
+        return
+    stand = standpoint(session, mind)
+    if stand.verdict.ask and not stand.obstacle:
+        measure = f"evidence {stand.verdict.evidence:.1f} of {stand.verdict.needed:.3f}"
+        yield Hint(f"evo certify {stand.target}", f"dev shows it above {stand.reference} ({measure})")
+
+
+def left_behind(session: Session) -> Iterator[Hint]:
+    for name in listings.open_before(session.db, session.epoch or "", limit=1):
+        yield Hint(f"evo rescore {name}", "its score is of an older epoch and counts for nothing now")
+
+
+def branch(session: Session, mind: Beliefs) -> Hint:
+    """A new experiment from the policy's first pick, with the recipe that was used there."""
+    pick = pick_parents(session, mind, k=1)[0]
+    parent = experiments.get(session.db, pick.id)
+    words = f"evo new --parent {parent.id} {recipe_words(session, parent)} -m 'what you expect, and why'"
+    policy = session.config.search.policy
+    if parent.id == ROOT:
+        return Hint(words, f"the first pick of {policy} is the base model")
+    return Hint(words, f"the first pick of {policy}: shrunken estimate {pick.mean:+.3f} over {ROOT}, sd {pick.sd:.3f}")
+
+
+def recipe_words(session: Session, parent: Experiment) -> str:
+    """`--recipe` as the parent had it; below the root, as the newest experiment had it."""
+    like = parent
+    if parent.id == ROOT:
+        like = next(iter(listings.newest(session.db, limit=1)), parent)
+    if like.id == ROOT:
+        return "--recipe " + ("sft" if session.config.model.source else "command --set argv='python train.py'")
+    argv = like.params.get("argv")
+    return f"--recipe {shlex.quote(like.recipe)}" + (f" --set {shlex.quote(f'argv={argv}')}" if argv else "")
+
+
+def ending(session: Session) -> Iterator[Hint]:
+    committed = gate_rows.last_committed(session.db)
+    if committed != ROOT and meta.get(session.db, "release") is None:
+        yield Hint("evo release", f"when you are done: the vault says once how good {committed} really is")
+
+
+def _short(text: str) -> str:
+    words = " ".join(text.split())
+    return words if len(words) <= 60 else words[:59] + "…"

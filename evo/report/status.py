@@ -1,0 +1,75 @@
+"""`evo status`: how the tree stands, at a glance.
+
+Invariant: the cost does not grow with the tree beyond counting an index: up to `EXACT` experiments the best is the one
+of highest posterior mean, beyond that the one of highest recorded dev gain, and `best_by` says which.
+"""
+
+from __future__ import annotations
+
+from evo.domain.experiment import ROOT
+from evo.domain.views import Hint, LooksView, Reply, StatusView
+from evo.report.live import Live, live
+from evo.report.pairs import score_of
+from evo.session import Session, open_session
+from evo.store import attempts, experiments, gate_rows, meta, nodes
+
+
+def status_reply() -> Reply:
+    with open_session(readonly=True) as session:
+        now = live(session)
+        view = status_view(session, now)
+        return Reply(view, next=hints(view, now))
+
+
+def status_view(session: Session, now: Live) -> StatusView:
+    db = session.db
+    states = nodes.counts(db)
+    total = sum(states.values())
+    best, best_by = best_of(session)
+    committed = gate_rows.last_committed(db)
+    return StatusView(
+        experiments=total,
+        states=states,
+        best=best,
+        committed=committed,
+        looks=LooksView(gate_rows.looks_used(db, session.heldout_hash), session.config.gate.looks),
+        running=now.running,
+        stale=now.stale,
+        name=session.config.name or session.layout.root.name,
+        best_by=best_by,
+        best_score=None if best is None else score_of(experiments.get(db, best)),
+        committed_score=score_of(experiments.get(db, committed)),
+        base_score=score_of(experiments.get(db, ROOT)),
+        attempts=attempts.count(db),
+        trained=now.trained,
+    )
+
+
+def best_of(session: Session) -> tuple[str | None, str]:
+    """The best experiment, None before the first score, and what makes it the best.
+
+    The last writer has kept it; where it could not (killed before), the highest recorded gain stands in.
+    """
+    epoch = session.epoch
+    if epoch is None or experiments.get(session.db, ROOT).score_mean is None:
+        return None, "posterior"
+    kept = meta.get(session.db, "best")
+    if kept is not None and kept["version"] == meta.get(session.db, "tree_version"):
+        return str(kept["id"]), "posterior"
+    return nodes.best(session.db, epoch) or ROOT, "dev gain"
+
+
+def hints(view: StatusView, now: Live) -> tuple[Hint, ...]:
+    """The most pressing step; `evo next` thinks longer."""
+    if now.stale:
+        return (Hint("evo recover", f"{now.stale[0].id} has gone quiet"),)
+    finished = [entry.id for entry in now.running if entry.stage == "finished"]
+    if finished:
+        return (Hint("evo sync", f"{finished[0]} has finished and waits to be taken in"),)
+    if now.trained:
+        return (Hint(f"evo run {now.trained[0]}", "it is trained; its evaluation is owed and costs no attempt"),)
+    if now.running:
+        return (Hint(f"evo wait {now.running[0].id}", "it is running"),)
+    if view.best is None:
+        return (Hint(f"evo run {ROOT}", "the baseline has no score yet"),)
+    return (Hint("evo next", "what to do now, and why"),)
