@@ -1,15 +1,15 @@
 """A workspace in every state that the read commands know, made with the real store and real git, without any run.
 
-    exp_0000  committed, scored .40         the base
-    ├─ exp_0001  committed by a certificate, scored .70, worktree
-    │  ├─ exp_0002  open, scored .75, worktree with an uncommitted edit, two seeds
-    │  └─ exp_0006  pending, its attempt is running: heard of just now
-    ├─ exp_0003  failed: a log with control characters
-    ├─ exp_0004  discarded, scored .30
-    ├─ exp_0005  pending
-    ├─ exp_0007  pending, its attempt has gone quiet
-    ├─ exp_0008  pending, trained: its evaluation is owed
-    └─ exp_0009  open, scored in an older epoch
+exp_0000  committed, scored .40         the base
+├─ exp_0001  committed by a certificate, scored .70, worktree
+│  ├─ exp_0002  open, scored .75, worktree with an uncommitted edit, two seeds
+│  └─ exp_0006  pending, its attempt is running: heard of just now
+├─ exp_0003  failed: a log with control characters
+├─ exp_0004  discarded, scored .30
+├─ exp_0005  pending
+├─ exp_0007  pending, its attempt has gone quiet
+├─ exp_0008  pending, trained: its evaluation is owed
+└─ exp_0009  open, scored in an older epoch
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from evo.store import db as database
 from evo.store.record import Finished
 from evo.workspace import repository
 from evo.workspace.layout import Layout
+from evo.workspace.settings import refresh
 from growing import claimed, wish
 
 EPOCH = "e" * 64
@@ -69,6 +70,7 @@ def reading_workspace(root: Path) -> Path:
     with contextlib.closing(database.connect(layout.db)) as db:
         experiments.add_root(db, hypothesis="the untouched base", recipe="base", technique="none")
         _grow(layout, db, start, recipe)
+    refresh(layout)
     return layout.root
 
 
@@ -112,7 +114,16 @@ def plant(db, **changes) -> str:  # type: ignore[no-untyped-def]
     return experiments.add(db, wish(**changes))[0].id
 
 
-def score(db, id: str, scores: Sequence[float], *, epoch: str = EPOCH, seed: int = 0, seeds: int = 1, metrics: Sequence[float] = ()) -> None:  # type: ignore[no-untyped-def]
+def score(
+    db,
+    id: str,
+    scores: Sequence[float],
+    *,
+    epoch: str = EPOCH,
+    seed: int = 0,
+    seeds: int = 1,
+    metrics: Sequence[float] = (),
+) -> None:  # type: ignore[no-untyped-def]
     """A finished attempt with these dev results, and the gain that follows from them."""
     attempt = claimed(db, id, seed=seed, commit=experiments.get(db, id).commit)
     seen = sighting(scores, right(16), sigma_run=0.007, seeds=seeds)
@@ -122,7 +133,10 @@ def score(db, id: str, scores: Sequence[float], *, epoch: str = EPOCH, seed: int
         attempt.token,
         "ok",
         eval_hash=epoch,
-        results=[ItemResult(f"item-{i}", 0, value, "hash", str(2 * i if value else 2 * i + 1)) for i, value in enumerate(scores)],
+        results=[
+            ItemResult(f"item-{i}", 0, value, "hash", str(2 * i if value else 2 * i + 1))
+            for i, value in enumerate(scores)
+        ],
         score=Score(sum(scores) / N, score_error(scores), N),
         gain=None if id == ROOT else seen.gain,
         gain_var=None if id == ROOT else seen.variance,
@@ -157,9 +171,7 @@ def commit(db, id: str) -> None:  # type: ignore[no-untyped-def]
         db, heldout_hash=HELDOUT, experiment=id, against=ROOT, weights_hash=f"weights of {id}",
         against_weights_hash=f"weights of {ROOT}", limit=20, evidence=2.9,
     )  # fmt: skip
-    gate_rows.answer(
-        db, look, passed=True, mode="certify", isolation="bwrap", epoch=EPOCH, move_to_committed=True
-    )
+    gate_rows.answer(db, look, passed=True, mode="certify", isolation="bwrap", epoch=EPOCH, move_to_committed=True)
 
 
 def crash(layout: Layout, db, id: str) -> None:  # type: ignore[no-untyped-def]
