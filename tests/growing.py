@@ -37,7 +37,7 @@ def planted(db: sqlite3.Connection, parent: str = ROOT) -> str:
 def claimed(db: sqlite3.Connection, id: str, **changes: Any) -> Attempt:
     terms: dict[str, Any] = {
         "seed": 0, "cap": 3, "token": f"token {next(_serial)}", "executor": "local", "controller": "host boot 1 1",
-        "is_detached": False, "commit": "c0ffee", "content_hash": f"content of {id}",
+        "is_detached": False, "commit": "c0ffee", "content_hash": f"content of {id}", "is_rerun": True,
     }  # fmt: skip
     return attempts.claim(db, id, **(terms | changes))
 

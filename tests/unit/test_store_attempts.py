@@ -137,3 +137,12 @@ def test_a_committed_node_at_its_cap_is_told_to_branch_only(db: sqlite3.Connecti
     with pytest.raises(Refused) as caught:
         claimed(db, id, cap=1)
     assert "discard" not in caught.value.hint
+
+
+def test_finished_content_is_not_claimed_again(db: sqlite3.Connection) -> None:
+    """Two shells that both saw no score: the second one's claim finds that the first has finished."""
+    id = planted(db)
+    scored(db, id)
+    with pytest.raises(attempts.FinishedBefore, match="attempt 1"):
+        claimed(db, id, is_rerun=False)
+    assert claimed(db, id, is_rerun=False, content_hash="an edit").n == 2
