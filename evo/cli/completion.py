@@ -50,7 +50,7 @@ def completion(
     shell: Annotated[str, typer.Argument(metavar="SHELL", help="bash, zsh or fish.")],
     command: Annotated[str | None, typer.Argument(hidden=True)] = None,
 ) -> Reply:
-    """eval "$(evo completion bash)"
+    """evo completion bash > ~/.local/share/bash-completion/completions/evo
 
     Print the completion script of a shell; put the line above into ~/.bashrc. For zsh the same; for fish:
     evo completion fish > ~/.config/fish/completions/evo.fish
