@@ -19,8 +19,9 @@ app = leaf()
 SCALAR = "a key of evo.yaml, as in `evo config set`"
 
 
-@app.command()
+@app.command(context_settings={"allow_extra_args": True})
 def init(
+    context: typer.Context,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The workspace: a new folder, or a project of yours.")],
     model: Annotated[str | None, typer.Option("--model", help="Base model: a folder, or a hub id.")] = None,
     template: Annotated[str | None, typer.Option("--template", help="default or command.")] = None,
@@ -55,10 +56,17 @@ def init(
         scorer=scorer,
         chat_template=chat_template,
         eval_command=eval_command,
-        eval_files=tuple(eval_files or ()),
+        eval_files=files_of(eval_files, context.args),
         settings=tuple(pair(text) for text in settings or ()),
     )
     return reply_of(ops.init(request))
+
+
+def files_of(named: list[Path] | None, more: list[str]) -> tuple[Path, ...]:
+    """`--eval-files a b c`: the parser takes one word for an option, the rest is left over."""
+    if more and not named:
+        raise UsageError(f"unexpected words: {' '.join(more)}", hint="evo init -h")
+    return (*(named or ()), *map(Path, more))
 
 
 def pair(text: str) -> tuple[str, str]:

@@ -174,7 +174,7 @@ def finish(
     warnings = sealing.write(layout, config, plan) if plan is not None else ()
     if not repository.is_repo(layout.root):
         repository.init(layout.root)
-    commit = repository.commit_files(layout.root, repository.known_files(layout.root), "evo init")
+    commit = repository.commit_files(layout.root, repository.known_files(layout.root, config.eval.files), "evo init")
     draft = layout.db.with_suffix(".part")
     draft.unlink(missing_ok=True)
     database.create(draft)
