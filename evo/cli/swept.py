@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from evo.domain.upkeep_views import SweptView
 from evo.domain.views import Hint, Reply
+from evo.errors import EvoError
 from evo.ops.lifecycle import Swept
 
 
-def swept_reply(swept: Swept) -> Reply:
+def swept_reply(swept: Swept, *, failure: EvoError | None = None) -> Reply:
     failures = {o.experiment: o.failure.message for o in swept.outcomes if o.failure is not None}
     view = SweptView(
         stored=swept.stored,
@@ -21,4 +22,4 @@ def swept_reply(swept: Swept) -> Reply:
     hints += [Hint(f"evo run {name}", "its attempt was lost and does not count") for name in swept.lost]
     hints += [Hint(f"evo show {name}", "its score came in") for name in swept.stored]
     warnings = [w for outcome in swept.outcomes for w in outcome.warnings]
-    return Reply(view, tuple(hints), tuple(warnings))
+    return Reply(view, tuple(hints), tuple(warnings), failure)

@@ -30,4 +30,5 @@ def wait(
     names = [parse_experiment_id(name) for name in experiments or ()]
     seconds = parse_duration(timeout, name="--timeout") or 0.0
     with open_session() as session, progress() as on_tick:
-        return swept_reply(lifecycle.wait(session, names, timeout_s=seconds, on_tick=on_tick))
+        swept = lifecycle.wait(session, names, timeout_s=seconds, on_tick=on_tick)
+        return swept_reply(swept, failure=lifecycle.first_failure(session, names))

@@ -106,9 +106,10 @@ def after_score(session: Session, identifier: str, on_tick: OnTick = silent) -> 
     if rules.mode == "none" or not session.heldout_hash:
         return "kept: open, a legal parent; the gate is off"
     committed = gate_rows.last_committed(session.db)
-    if target == committed:
-        return f"kept: open, a legal parent; {committed} is still the best by what dev shows"
-    reason = unfit(experiments.get(session.db, target))
+    best = experiments.get(session.db, target)
+    if best.state != "open":
+        return f"kept: open, a legal parent; {target} ({best.state}) is still the best by what dev shows"
+    reason = unfit(best)
     candidate, reference = side(session, target), side(session, committed)
     verdict = asking.judge(
         question(candidate, reference, evidence(session, target, committed, mind)), history_of(session), rules

@@ -82,20 +82,44 @@ def base_folder(session: Session) -> Path:
     return empty
 
 
-def start_weights(session: Session, experiment: Experiment) -> Path | None:
-    """The folder that a run starts from, by `start_from`: `base`, `parent`, EXP, or `EXP:label`."""
+def start_of(session: Session, experiment: Experiment) -> tuple[Experiment, str]:
+    """The experiment whose weights a run starts from, and the label of an artifact of it (empty: its output).
+
+    From a parent that failed, the nearest ancestor that has weights; exp_0000 stands for the base model.
+    """
     source = experiment.start_from
     if source == "parent":
-        source = experiment.parent or "base"
-    if source in ("base", ROOT):
-        return base_model(session)
+        origin = experiments.get(session.db, experiment.parent or ROOT)
+        while origin.id != ROOT and origin.primary_attempt is None:
+            origin = experiments.get(session.db, origin.parent or ROOT)
+        return origin, ""
     identifier, _, label = source.partition(":")
+    return experiments.get(session.db, ROOT if identifier == "base" else identifier), label
+
+
+def start_weights(session: Session, experiment: Experiment) -> Path | None:
+    """The folder that a run starts from; None where the workspace has no base model."""
+    origin, label = start_of(session, experiment)
     if label:
-        return Path(artifacts.find(session.db, identifier, label=label).uri)
-    folder = weights_folder(session, experiments.get(session.db, identifier))
+        return Path(artifacts.find(session.db, origin.id, label=label).uri)
+    if origin.id == ROOT:
+        return base_model(session)
+    folder = weights_folder(session, origin)
     if not folder.is_dir():
-        raise NotFound(f"the weights of {identifier} are gone: {folder}", hint=f"evo run {identifier} --rerun")
+        raise NotFound(f"the weights of {origin.id} are gone: {folder}", hint=f"evo run {origin.id} --rerun")
     return folder
+
+
+def start_hash(session: Session, experiment: Experiment) -> str:
+    """Identity of the weights that a run starts from."""
+    origin, label = start_of(session, experiment)
+    if label:
+        return artifacts.find(session.db, origin.id, label=label).content_key
+    if origin.id == ROOT:
+        return str(meta.get(session.db, "model_weights", default=""))
+    if origin.primary_attempt is None:
+        raise Refused(f"{origin.id} has no weights to start from", hint=f"evo run {origin.id}")
+    return attempts.get(session.db, origin.id, origin.primary_attempt).weights_hash or ""
 
 
 def prepare(session: Session, experiment: Experiment) -> Content:
@@ -127,20 +151,6 @@ def artifact_files(session: Session, recipe: RecipeConfig) -> dict[str, Path]:
     names = [part.source.removeprefix("artifact:") for part in recipe.data.train if part.source.startswith("artifact:")]
     pairs = [(name, *name.partition(":")[::2]) for name in names]
     return {name: Path(artifacts.find(session.db, exp, label=label).uri) for name, exp, label in pairs}
-
-
-def start_hash(session: Session, experiment: Experiment) -> str:
-    """Identity of the weights that a run starts from."""
-    source = experiment.parent if experiment.start_from == "parent" else experiment.start_from
-    if source in ("base", ROOT, None):
-        return str(meta.get(session.db, "model_weights", default=""))
-    identifier, _, label = source.partition(":")
-    if label:
-        return artifacts.find(session.db, identifier, label=label).content_key
-    origin = experiments.get(session.db, identifier)
-    if origin.primary_attempt is None:
-        raise Refused(f"{identifier} has no weights to start from", hint=f"evo run {identifier}")
-    return attempts.get(session.db, identifier, origin.primary_attempt).weights_hash or ""
 
 
 def train_stage(

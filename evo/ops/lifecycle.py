@@ -10,11 +10,11 @@ import time
 from evo.beliefs import form_beliefs, remember_best
 from evo.domain.attempt import Attempt
 from evo.domain.experiment import DISCARD_CLASSES, ROOT
-from evo.errors import Busy, Refused, UsageError, nearest
+from evo.errors import Busy, EvoError, Refused, UsageError, nearest
 from evo.lightdata import dataclass
 from evo.ops.collect import Collected, collect, controller_of
 from evo.ops.progress import OnTick, silent
-from evo.ops.run import RunOutcome, conclude
+from evo.ops.run import RunOutcome, conclude, failure_of
 from evo.runner import process, records, recover
 from evo.session import Session
 from evo.store import attempts, experiments
@@ -96,6 +96,15 @@ def sync(session: Session, on_tick: OnTick = silent) -> Swept:
         attempt = attempts.of(session.db, identifier)[-1]
         swept.outcomes.append(conclude(session, Collected(identifier, attempt.n, "stored"), (), on_tick))
     return swept
+
+
+def first_failure(session: Session, identifiers: list[str]) -> EvoError | None:
+    """The failure of the first experiment whose last attempt brought no score."""
+    for identifier in identifiers:
+        tries = attempts.of(session.db, identifier)
+        if tries and (failure := failure_of(session, tries[-1])) is not None:
+            return failure
+    return None
 
 
 def _sort(swept: Swept, collected: Collected) -> None:

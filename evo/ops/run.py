@@ -234,19 +234,23 @@ def conclude(
     return RunOutcome(collected.experiment, message, warnings=warnings)
 
 
-def _failure(session: Session, collected: Collected) -> EvoError | None:
+def failure_of(session: Session, stored: Attempt, *, log: str = "") -> EvoError | None:
     """The error that an attempt without a score ends with; None when it has one."""
-    identifier, result = collected.experiment, collected.result
-    name = f"{identifier} attempt {collected.n}"
-    stored = attempts.get(session.db, identifier, collected.n)
+    identifier = stored.experiment
+    name = f"{identifier} attempt {stored.n}"
+    where = log or str(session.layout.attempt(identifier, stored.n).train_log)
     if stored.outcome == "ok":
         return None
-    log = result.log if result is not None else str(session.layout.attempt(identifier, collected.n).train_log)
     if stored.outcome == "lost":
         return RunFailed(f"{name} was lost and does not count: {stored.message}", hint=f"evo run {identifier}")
     if stored.outcome == "timed_out":
         return RunTimedOut(f"{name} ran into its timeout", hint="--timeout 4h, or run.timeout in evo.yaml")
     if stored.outcome is None:
-        hint = f"evo run {identifier} evaluates again, no attempt is spent; log: {log}"
+        hint = f"evo run {identifier} evaluates again, no attempt is spent; log: {where}"
         return RunFailed(f"{name} is trained, but its evaluation failed: {stored.message}", hint=hint)
-    return RunFailed(f"{name} {stored.outcome} ({stored.failure}): {stored.message}", hint=f"log: {log}")
+    return RunFailed(f"{name} {stored.outcome} ({stored.failure}): {stored.message}", hint=f"log: {where}")
+
+
+def _failure(session: Session, collected: Collected) -> EvoError | None:
+    stored = attempts.get(session.db, collected.experiment, collected.n)
+    return failure_of(session, stored, log=collected.result.log if collected.result is not None else "")
