@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from jobs import GOOD, TOKEN, eventually, make_job, processes, unique_sleep
 
-from evo.runner import leases
+from evo.runner import leases, process
 from evo.runner.executors.local import LocalExecutor
 from evo.runner.watch import wait
 
@@ -39,10 +39,11 @@ def test_a_killed_holder_gives_its_slot_back_and_a_queued_job_can_be_aborted(tmp
     assert wait(LOCAL, [second], timeout_s=5)
     assert '"failure": "aborted"' in (tmp_path / "b" / "result.json").read_text()
     assert not (tmp_path / "b" / "train.log").exists()
-    assert LOCAL.poll([third])[0].stage == "queued"
+    assert eventually(lambda: LOCAL.poll([third])[0].stage == "queued")
     assert first.process is not None
     os.kill(first.process.pid, signal.SIGKILL)
     assert wait(LOCAL, [first, third], timeout_s=5)
+    process.sweep(tmp_path / "a", token=TOKEN)
     assert '"outcome": "ok"' in (tmp_path / "c" / "result.json").read_text()
 
 
