@@ -6,38 +6,18 @@ outputs hashed; a question is written down before it is evaluated, so a crash ne
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Sequence
-
 from evo import beliefs
-from evo.data import seal
 from evo.domain.certificate import Look
 from evo.domain.experiment import ROOT, Experiment
-from evo.domain.item import ItemResult, Split
-from evo.domain.job import AttemptFolder
-from evo.domain.score import per_item
 from evo.domain.views import CertifyView, LooksView
-from evo.errors import BudgetSpent, EvoError, Refused
+from evo.errors import BudgetSpent, Refused
 from evo.gate import asking
-from evo.gate.decision import Comparison, Decision, GateRules, decide
-from evo.gate.noise import sigma_run
-from evo.gate.statistics import RunNoise
-from evo.lightdata import dataclass
+from evo.gate.decision import Decision, GateRules
 from evo.ops import epoch
-from evo.ops.judge import Judge, eval_job, evaluate, read_results, results_key, write_items
-from evo.ops.launch import weights_folder
-from evo.ops.progress import OnTick, Tick, silent
+from evo.ops.heldout import Side, Sides, decide_on, side
+from evo.ops.progress import OnTick, silent
 from evo.session import Session
 from evo.store import attempts, experiments, gate_rows, results
-
-
-@dataclass(frozen=True)
-class Side:
-    """One of the two: the experiment, its weights, and its technique's run noise."""
-
-    experiment: Experiment
-    weights_hash: str
 
 
 def rules_of(session: Session) -> GateRules:
@@ -57,14 +37,6 @@ def history_of(session: Session) -> asking.History:
         failed_zeta=failed,
         asked=frozenset((look.weights_hash, look.against_weights_hash) for look in answered),
     )
-
-
-def side(session: Session, identifier: str) -> Side:
-    experiment = experiments.get(session.db, identifier)
-    if experiment.primary_attempt is None:
-        raise Refused(f"{identifier} has no score yet", hint=f"evo run {identifier}")
-    attempt = attempts.get(session.db, identifier, experiment.primary_attempt)
-    return Side(experiment, attempt.weights_hash or "")
 
 
 def evidence(session: Session, candidate: str, reference: str, mind: beliefs.Beliefs) -> float:
@@ -174,7 +146,14 @@ def ask(session: Session, candidate: Side, reference: Side, *, zeta: float, on_t
         limit=limit,
         evidence=zeta,
     )
-    decision = decide_on(session, judge, candidate, reference, alpha=asking.alpha_of(history, rules), on_tick=on_tick)
+    decision = decide_on(
+        session,
+        judge,
+        Sides(candidate, reference),
+        rules=rules,
+        alpha=asking.alpha_of(history, rules),
+        on_tick=on_tick,
+    )
     record_answer(session, look, candidate, decision)
     used = gate_rows.looks_used(session.db, session.heldout_hash)
     said = (
@@ -185,53 +164,6 @@ def ask(session: Session, candidate: Side, reference: Side, *, zeta: float, on_t
     return CertifyView(
         ours, theirs, decision.passed, LooksView(used, rules.looks), f"{said} (look {used} of {rules.looks})"
     )
-
-
-def decide_on(
-    session: Session, judge: Judge, candidate: Side, reference: Side, *, alpha: float, on_tick: OnTick
-) -> Decision:
-    """The decision of §8 on both sides' held-out results. It stays inside this module."""
-    ours = sealed_results(session, judge, candidate, "heldout", on_tick)
-    theirs = sealed_results(session, judge, reference, "heldout", on_tick)
-    items = seal.load_split(session.layout.root, "heldout")
-    metric = session.metric
-    left, right = per_item(ours), per_item(theirs)
-    clusters = [item.cluster or item.id for item in items] if any(item.cluster for item in items) else None
-    sigma = max(sigma_run(session.config.gate.sigma_run, one.experiment.technique) for one in (candidate, reference))
-    comparison = Comparison(
-        candidate=[metric.adjusted(left[item.id]) for item in items],
-        reference=[metric.adjusted(right[item.id]) for item in items],
-        noise=RunNoise(sigma, 1, 1),
-        total=len(items),
-        samples=session.config.eval.samples,
-        clusters=clusters,
-    )
-    decision = decide(comparison, rules_of(session), alpha=alpha)
-    if any(result.is_forbidden for result in ours):
-        return Decision(False, "forbidden outputs", alpha)
-    return decision
-
-
-def sealed_results(session: Session, judge: Judge, who: Side, split: Split, on_tick: OnTick) -> Sequence[ItemResult]:
-    """Results on a sealed split, from the sealed store when these weights were asked before under this judge."""
-    folder = session.layout.sealed / "results" / f"{split}-{results_key(who.weights_hash, judge)}"
-    try:
-        return read_results(AttemptFolder(folder).eval_dir)[1]
-    except EvoError:
-        pass
-    draft = AttemptFolder(folder.with_name(f"{folder.name}.{os.getpid()}"))
-    items = folder.with_name(f"{split}.jsonl")
-    write_items(items, seal.load_split(session.layout.root, split), mode=0o600)
-    model = weights_folder(session, who.experiment)
-    job = eval_job(session, judge, split=split, model=model, out_dir=draft.eval_dir, items=items)
-    stage = "held-out" if split == "heldout" else "vault"
-    beat = lambda seconds: on_tick(Tick(who.experiment.id, 0, stage, seconds))  # noqa: E731
-    summary, graded = evaluate(session, job, folder=draft, beat=beat)
-    if summary.weights_hash != who.weights_hash:
-        raise Refused(f"the weights of {who.experiment.id} are not those that were scored", hint="evo fsck")
-    shutil.rmtree(folder, ignore_errors=True)
-    draft.root.rename(folder)
-    return graded
 
 
 def record_answer(session: Session, look: Look, candidate: Side, decision: Decision) -> None:

@@ -14,9 +14,9 @@ from evo.domain.item import Split
 from evo.domain.score import per_item
 from evo.domain.views import ReleaseView, VaultView
 from evo.errors import Refused
-from evo.gate.noise import sigma_run
 from evo.gate.statistics import score_error
-from evo.ops import epoch, gating
+from evo.ops import epoch
+from evo.ops.heldout import sealed_results, side, sigma_of
 from evo.ops.progress import OnTick, silent
 from evo.session import Session
 from evo.store import events, gate_rows, meta
@@ -50,10 +50,11 @@ def open_vault(session: Session, identifier: str, on_tick: OnTick) -> VaultView:
     """Evaluate on the vault; without one, on held-out, which says that it was reused."""
     judge, _ = epoch.enter(session, on_tick)
     split: Split = "vault" if "vault" in seal.read_manifest(session.layout.root).splits else "heldout"
-    who = gating.side(session, identifier)
-    values = list(per_item(gating.sealed_results(session, judge, who, split, on_tick)).values())
+    who = side(session, identifier)
+    graded = sealed_results(session, judge, who.experiment, who.runs[0], split=split, on_tick=on_tick)
+    values = list(per_item(graded).values())
     metric = session.metric
-    noise = sigma_run(session.config.gate.sigma_run, who.experiment.technique) * metric.unit
+    noise = sigma_of(session, who.experiment) * metric.unit
     reach = Z_95 * math.sqrt(score_error(values) ** 2 + noise**2)
     mean = statistics.fmean(values)
     low = mean - reach if metric.low is None else max(metric.low, mean - reach)
