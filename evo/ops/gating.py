@@ -6,58 +6,18 @@ outputs hashed; a question is written down before it is evaluated, so a crash ne
 
 from __future__ import annotations
 
-from evo import beliefs
+from evo.beliefs import form_beliefs, remember_best
 from evo.domain.certificate import Look
-from evo.domain.experiment import ROOT, Experiment
 from evo.domain.views import CertifyView, LooksView
 from evo.errors import BudgetSpent, Refused
+from evo.evidence import gate_is_on, history_of, rules_of, standpoint, strength, unfit
 from evo.gate import asking
-from evo.gate.decision import Decision, GateRules
+from evo.gate.decision import Decision
 from evo.ops import epoch
 from evo.ops.heldout import Side, Sides, decide_on, side
 from evo.ops.progress import OnTick, silent
 from evo.session import Session
-from evo.store import attempts, experiments, gate_rows, results
-
-
-def rules_of(session: Session) -> GateRules:
-    gate = session.config.gate
-    return GateRules(gate.mode, gate.alpha, gate.min_gain, gate.looks)
-
-
-def history_of(session: Session) -> asking.History:
-    """The answered looks at these held-out items; ζ_fail is that of the last failed one since the last commit."""
-    answered = [look for look in gate_rows.asks(session.db, session.heldout_hash) if look.passed is not None]
-    failed = None
-    for look in answered:
-        failed = None if look.passed else look.evidence
-    return asking.History(
-        looks=len(answered),
-        passes=sum(bool(look.passed) for look in answered),
-        failed_zeta=failed,
-        asked=frozenset((look.weights_hash, look.against_weights_hash) for look in answered),
-    )
-
-
-def evidence(session: Session, candidate: str, reference: str, mind: beliefs.Beliefs) -> float:
-    """ζ of `candidate` over `reference`; the root's own half is added where the reference is the root."""
-    i, j = mind.tree.at(candidate), mind.tree.at(reference)
-    difference = mind.posterior.difference(i, j)
-    half = root_half(session, candidate) if reference == ROOT else 0.0
-    return asking.zeta(difference.mean, difference.variance, root_half=half)
-
-
-def root_half(session: Session, candidate: str) -> float:
-    """Var d/(2n) of the candidate's paired dev differences to the root."""
-    seen = session.epoch and results.item_means(session.db, candidate, eval_hash=session.epoch)
-    base = session.epoch and results.item_means(session.db, ROOT, eval_hash=session.epoch)
-    if not seen or not base or set(seen) != set(base):
-        return 0.0
-    metric = session.metric
-    differences = [metric.adjusted(seen[item] - base[item]) for item in base]
-    n = len(differences)
-    mean = sum(differences) / n
-    return sum((d - mean) ** 2 for d in differences) / max(1, n - 1) / (2 * n)
+from evo.store import attempts, experiments, gate_rows
 
 
 def question(candidate: Side, reference: Side, zeta: float) -> asking.Question:
@@ -68,40 +28,21 @@ def question(candidate: Side, reference: Side, zeta: float) -> asking.Question:
 
 def after_score(session: Session, identifier: str, on_tick: OnTick = silent) -> str:
     """Ask the gate if the rule of this workspace says so. The kind sentence about what it means."""
-    rules = rules_of(session)
-    scored = experiments.get(session.db, identifier)
-    if scored.epoch != session.epoch:
+    if experiments.get(session.db, identifier).epoch != session.epoch:
         return f"kept; its score is of an older epoch: evo rescore {identifier}"
-    mind = beliefs.form_beliefs(session)
-    beliefs.remember_best(session, mind)
-    target = identifier if rules.mode == "every-run" else mind.best
-    if rules.mode == "none" or not session.heldout_hash:
+    mind = form_beliefs(session)
+    remember_best(session, mind)
+    if not gate_is_on(session):
         return "kept: open, a legal parent; the gate is off"
-    committed = gate_rows.last_committed(session.db)
-    best = experiments.get(session.db, target)
-    if best.state != "open":
-        return f"kept: open, a legal parent; {target} ({best.state}) is still the best by what dev shows"
-    reason = unfit(best)
-    candidate, reference = side(session, target), side(session, committed)
-    verdict = asking.judge(
-        question(candidate, reference, evidence(session, target, committed, mind)), history_of(session), rules
-    )
-    if reason or not verdict.ask:
-        about = "" if target == identifier else f" ({target} is the best node)"
-        return f"kept: open, a legal parent; {reason or verdict.reason}{about}"
-    view = ask(session, candidate, reference, zeta=verdict.evidence, on_tick=on_tick)
-    return view.message
-
-
-def unfit(experiment: Experiment) -> str:
-    """Why an experiment can never be certified; empty when it can."""
-    if experiment.is_noop:
-        return "its weights are those of its parent or of the base: a no-op is never certified"
-    if experiment.has_forbidden:
-        return "it gave forbidden outputs on dev"
-    if experiment.rerun_of:
-        return f"it is a rerun of {experiment.rerun_of}: never certifiable"
-    return ""
+    now = standpoint(session, mind, about=identifier)
+    target = experiments.get(session.db, now.target)
+    if target.state != "open":
+        return f"kept: open, a legal parent; {target.id} ({target.state}) is still the best by what dev shows"
+    if now.obstacle or not now.verdict.ask:
+        about = "" if target.id == identifier else f" ({target.id} is the best node)"
+        return f"kept: open, a legal parent; {now.obstacle or now.verdict.reason}{about}"
+    sides = side(session, now.target), side(session, now.reference)
+    return ask(session, *sides, zeta=now.verdict.evidence, on_tick=on_tick).message
 
 
 def certify(session: Session, identifier: str, on_tick: OnTick = silent) -> CertifyView:
@@ -116,10 +57,10 @@ def certify(session: Session, identifier: str, on_tick: OnTick = silent) -> Cert
         raise Refused(f"{identifier}: {reason}", hint=f"evo show {identifier}")
     if experiment.epoch != session.epoch:
         raise Refused(f"{identifier} has its score in an older epoch", hint=f"evo rescore {identifier}")
-    mind = beliefs.form_beliefs(session)
+    mind = form_beliefs(session)
     committed = gate_rows.last_committed(session.db)
     candidate, reference = side(session, identifier), side(session, committed)
-    asked = question(candidate, reference, evidence(session, identifier, committed, mind))
+    asked = question(candidate, reference, strength(session, identifier, committed, mind))
     rules, history = rules_of(session), history_of(session)
     if history.looks >= rules.looks:
         raise BudgetSpent(
