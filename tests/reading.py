@@ -17,15 +17,19 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sqlite3
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+from growing import claimed, wish
 
 from evo.domain.experiment import ROOT
 from evo.domain.item import ItemResult
+from evo.domain.score import Score
 from evo.files import write_jsonl
 from evo.gate.statistics import score_error
-from evo.domain.score import Score
 from evo.runner import proc
 from evo.search.tree import sighting
 from evo.store import attempts, datasets, experiments, gate_rows, meta, notes, record
@@ -34,7 +38,6 @@ from evo.store.record import Finished
 from evo.workspace import repository
 from evo.workspace.layout import Layout
 from evo.workspace.settings import refresh
-from growing import claimed, wish
 
 EPOCH = "e" * 64
 OLD_EPOCH = "0" * 64
@@ -78,7 +81,7 @@ def dev_row(i: int) -> dict[str, object]:
     return {"id": f"item-{i}", "prompt": f"{i} + {i} =", "target": str(2 * i), "slice": "even" if i % 2 == 0 else "odd"}
 
 
-def _grow(layout, db, start: str, recipe: Path) -> None:  # type: ignore[no-untyped-def]
+def _grow(layout: Layout, db: sqlite3.Connection, start: str, recipe: Path) -> None:
     meta.set(db, "epoch", EPOCH)
     meta.set(db, "heldout_hash", HELDOUT)
     meta.set(db, "metric_unit", 1.0)
@@ -110,12 +113,12 @@ def _grow(layout, db, start: str, recipe: Path) -> None:  # type: ignore[no-unty
     datasets.link(db, second, used=[("train", "d" * 64)])
 
 
-def plant(db, **changes) -> str:  # type: ignore[no-untyped-def]
+def plant(db: sqlite3.Connection, **changes: Any) -> str:
     return experiments.add(db, wish(**changes))[0].id
 
 
 def score(
-    db,
+    db: sqlite3.Connection,
     id: str,
     scores: Sequence[float],
     *,
@@ -123,7 +126,8 @@ def score(
     seed: int = 0,
     seeds: int = 1,
     metrics: Sequence[float] = (),
-) -> None:  # type: ignore[no-untyped-def]
+    is_noop: bool = False,
+) -> None:
     """A finished attempt with these dev results, and the gain that follows from them."""
     attempt = claimed(db, id, seed=seed, commit=experiments.get(db, id).commit)
     seen = sighting(scores, right(16), sigma_run=0.007, seeds=seeds)
@@ -147,6 +151,7 @@ def score(
         eval_seconds=2.5,
         gpu_seconds=64.0,
         is_primary=seed == 0,
+        is_noop=is_noop,
     )
     assert record.finish(db, told)
     if metrics:
@@ -156,7 +161,7 @@ def score(
         path.write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"step": 4, "lo')
 
 
-def work(layout: Layout, db, id: str, start: str, recipe: Path | None) -> None:  # type: ignore[no-untyped-def]
+def work(layout: Layout, db: sqlite3.Connection, id: str, start: str, recipe: Path | None) -> None:
     repository.add_worktree(layout, id, start_commit=start, recipe_folder=recipe)
     sha = repository.commit_worktree(layout, id, "as made").sha
     experiments.set_content(db, id, commit=sha, content_hash=f"content of {id}")
@@ -166,7 +171,7 @@ def head_of(layout: Layout, id: str) -> str:
     return repository.commit_worktree(layout, id, "as it is").sha
 
 
-def commit(db, id: str) -> None:  # type: ignore[no-untyped-def]
+def commit(db: sqlite3.Connection, id: str) -> None:
     look = gate_rows.reserve_look(
         db, heldout_hash=HELDOUT, experiment=id, against=ROOT, weights_hash=f"weights of {id}",
         against_weights_hash=f"weights of {ROOT}", limit=20, evidence=2.9,
@@ -174,7 +179,7 @@ def commit(db, id: str) -> None:  # type: ignore[no-untyped-def]
     gate_rows.answer(db, look, passed=True, mode="certify", isolation="bwrap", epoch=EPOCH, move_to_committed=True)
 
 
-def crash(layout: Layout, db, id: str) -> None:  # type: ignore[no-untyped-def]
+def crash(layout: Layout, db: sqlite3.Connection, id: str) -> None:
     attempt = claimed(db, id)
     folder = layout.attempt(id, attempt.n)
     folder.root.mkdir(parents=True)
@@ -184,7 +189,7 @@ def crash(layout: Layout, db, id: str) -> None:  # type: ignore[no-untyped-def]
     assert record.finish(db, told)
 
 
-def beat(layout: Layout, db, id: str, *, age_s: float) -> None:  # type: ignore[no-untyped-def]
+def beat(layout: Layout, db: sqlite3.Connection, id: str, *, age_s: float) -> None:
     attempt = claimed(db, id)
     attempts.start(db, id, attempt.n, token=attempt.token, isolation="bwrap")
     folder = layout.attempt(id, attempt.n)
@@ -194,6 +199,6 @@ def beat(layout: Layout, db, id: str, *, age_s: float) -> None:  # type: ignore[
     os.utime(folder.heartbeat, (time.time() - age_s, time.time() - age_s))
 
 
-def owe(db, id: str) -> None:  # type: ignore[no-untyped-def]
+def owe(db: sqlite3.Connection, id: str) -> None:
     attempt = claimed(db, id)
     assert record.finish(db, Finished(id, attempt.n, attempt.token, "trained", train_seconds=5.0))

@@ -52,6 +52,8 @@ RENDERERS = {
     "MessageView": "evo.cli.render.common:message",
     "KeyValueView": "evo.cli.render.common:key_value",
 }
+SHOWS_STEPS = {"NextView"}
+"""Views that are the next steps themselves."""
 
 
 def say(text: str) -> None:
@@ -84,7 +86,7 @@ def emit(reply: Reply, *, as_json: bool) -> None:
         warn(f"warning: {warning}")
     if reply.failure is not None:
         _warn_error(reply.failure)
-    if sys.stdout.isatty() and reply.next:
+    if sys.stdout.isatty() and reply.next and type(reply.view).__name__ not in SHOWS_STEPS:
         print_blocks(
             [Text("")] + [Text(f"next  {hint.cmd}", style="dim", note=hint.why) for hint in reply.next], sys.stdout
         )

@@ -1,7 +1,7 @@
 """`evo status`: how the tree stands, at a glance.
 
-Invariant: the cost does not grow with the tree beyond counting an index: up to `EXACT` experiments the best is the one
-of highest posterior mean, beyond that the one of highest recorded dev gain, and `best_by` says which.
+Invariant: the cost does not grow with the tree beyond counting an index. The best is the one that the last writer
+found highest by posterior mean; where nothing of that age is kept, the highest recorded dev gain, and `best_by` says so.
 """
 
 from __future__ import annotations

@@ -30,7 +30,6 @@ def show(view: ExperimentView) -> list[Block]:
     if view.slices:
         rows = [[words.one_line(name, most=40), number(mean)] for name, mean in view.slices.items()]
         blocks += [Text(""), Table(("SLICE", "MEAN"), rows, right=frozenset({"MEAN"}))]
-    blocks += [Text(f"note  {words.one_line(note)}", style="italic") for note in view.notes[:5]]
     return [*blocks, Text(""), Text(words.one_line(view.message))] if view.message else blocks
 
 
@@ -58,6 +57,7 @@ def _facts(view: ExperimentView) -> list[tuple[str, str]]:
         ("cost", cost if view.cost.wall_seconds else ""),
         ("children", ", ".join(view.children[:8]) + (" …" if len(view.children) > 8 else "")),
         ("worktree", view.worktree),
+        *(("note", words.one_line(note)) for note in view.notes[:5]),
     ]
 
 
