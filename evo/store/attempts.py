@@ -20,6 +20,7 @@ from evo.store.db import transaction
 class Terms(TypedDict):
     """What a run is claimed on. `cap` binds per experiment and seed; `is_free` lifts it (the baseline trains nothing).
 
+    `is_rerun` allows content and seed that have ended well before.
     `controller` is `host boot_id pid pid_start` of the process that claims.
     """
 
@@ -42,8 +43,9 @@ class FinishedBefore(Refused):
 def claim(db: sqlite3.Connection, experiment: str, **terms: Unpack[Terms]) -> Attempt:
     """A new queued attempt.
 
-    Busy: one is queued or running. Refused: the evaluation of one is still owed (`take_up`), the cap is reached, or
-    the experiment is discarded or contaminated. NotFound: no such experiment.
+    Busy: one is queued or running. FinishedBefore: this content has a good attempt with this seed. Refused: the
+    evaluation of one is still owed (`take_up`), the cap is reached, or the experiment is discarded or contaminated.
+    NotFound: no such experiment.
     """
     with transaction(db):
         owner = experiments.get(db, experiment)
