@@ -52,7 +52,7 @@ def make_job(
 
 def unique_sleep() -> str:
     """A `sleep` that no other test runs: find its process by the word."""
-    return f"sleep 4321.{os.getpid()}{next(_numbers):04d}"
+    return f"sleep 4321.{os.getpid():07d}{next(_numbers):04d}"
 
 
 def processes(word: str) -> list[int]:

@@ -102,6 +102,15 @@ def test_what_training_forges_is_gone_before_the_evaluation(executor: Executor, 
     assert Path("/etc/passwd").stat().st_size > 0
 
 
+def test_a_log_that_became_a_link_is_not_read(executor: Executor, tmp_path: Path) -> None:
+    """A failed run's message shows the end of its log: never that of a sealed file put in its place."""
+    sealed = tmp_path / "heldout.jsonl"
+    sealed.write_text("a sealed item\n")
+    result = run(executor, tmp_path / "a", f"ln -sf {sealed} train.log; exit 1", "true")
+    assert (result.failure, result.message) == ("nonzero_exit", "training ended with exit code 1")
+    assert sealed.read_text() == "a sealed item\n"
+
+
 def test_job_is_private_and_a_new_submission_clears_the_old(executor: Executor, tmp_path: Path) -> None:
     folder = AttemptFolder(tmp_path)
     assert run(executor, tmp_path, GOOD, "exit 1").outcome == "trained"
