@@ -246,22 +246,38 @@ def insert(db: sqlite3.Connection, table: str, row: dict[str, object]) -> None:
     db.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})", tuple(row.values()))
 
 
-def measure(tool: Tool, repeats: int) -> dict[str, float]:
-    """One figure for each row of the table: seconds, and for the last row new experiments a second."""
-    tool.call("status")
-    status = statistics.median(timed(lambda: tool.call("status")) for _ in range(repeats))
-    branch = statistics.median(timed(lambda k=k: tool.branch(f"one {k}")) for k in range(repeats))
-    names = [name_of(tool.branch(f"run {k}")) for k in range(repeats)]
-    bare = statistics.median(timed(tool.bare) for _ in names)
-    run = statistics.median(timed(lambda name=name: tool.call("run", name)) for name in names)
-    rate, lost = crowd(tool)
-    return {
-        "cold status": status,
-        "new with worktree": branch,
-        "run over the bare command": run - bare,
-        "new from 8 processes, per second": rate,
-        "lost": lost,
-    }
+def measure(tools: list[Tool], repeats: int) -> list[dict[str, float]]:
+    """For each tool one figure a row: seconds, and for the last row new experiments a second.
+
+    The tools take turns at every repetition, so that whatever else the machine does falls on both.
+    """
+    for tool in tools:
+        tool.call("status")
+    status = in_turn(tools, repeats, lambda tool, k: tool.call("status"))
+    branch = in_turn(tools, repeats, lambda tool, k: tool.branch(f"one {k}"))
+    names = [[name_of(tool.branch(f"run {k}")) for k in range(repeats)] for tool in tools]
+    bare = in_turn(tools, repeats, lambda tool, k: tool.bare())
+    run = in_turn(tools, repeats, lambda tool, k: tool.call("run", names[tools.index(tool)][k]))
+    crowds = [crowd(tool) for tool in tools]
+    return [
+        {
+            "cold status": status[i],
+            "new with worktree": branch[i],
+            "run over the bare command": run[i] - bare[i],
+            "new from 8 processes, per second": crowds[i][0],
+            "lost": crowds[i][1],
+        }
+        for i in range(len(tools))
+    ]
+
+
+def in_turn(tools: list[Tool], repeats: int, action: Callable[[Tool, int], object]) -> list[float]:
+    """Median seconds of `action` for each tool."""
+    times: list[list[float]] = [[] for _ in tools]
+    for k in range(repeats):
+        for i, tool in enumerate(tools):
+            times[i].append(timed(lambda tool=tool, k=k: action(tool, k)))
+    return [statistics.median(column) for column in times]
 
 
 def name_of(said: subprocess.CompletedProcess[str]) -> str:
@@ -313,7 +329,7 @@ def main() -> int:
     print(f"{'nodes':>6}  {'':<34} {'rival':>9} {'evo':>9} {'':<3} {'ratio':>7}")
     is_met = True
     for size in args.sizes:
-        figures = [measure(tool, args.repeats) for tool in (grow_rival(rival, work, size), grow_evo(work, size))]
+        figures = measure([grow_rival(rival, work, size), grow_evo(work, size)], args.repeats)
         is_met &= report(size, figures[0], figures[1])
     return 0 if is_met else 1
 
