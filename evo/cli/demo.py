@@ -70,12 +70,12 @@ def view_of(session: Session, grown: ops.Grown) -> DemoView:
 
 
 def hints(view: DemoView) -> tuple[Hint, ...]:
-    worse = next((node for node in view.experiments if node.id in view.picked_by and node.state == "open"), None)
     steps = [
-        Hint(f"cd {view.workspace}", "it is an ordinary workspace: everything below works there"),
+        Hint(f"cd {view.workspace}", "an ordinary workspace: everything below works there"),
         Hint("evo tree", "the tree as it stands; evo next says how to go on"),
         Hint(f"evo show {view.committed or ROOT}", "one experiment, whole"),
     ]
-    if view.committed and worse:
-        steps.append(Hint(f"evo compare {view.committed} {worse.id}", "paired difference, flipped items, what changed"))
+    if view.committed and view.certificate:
+        against = view.certificate.against
+        steps.append(Hint(f"evo compare {against} {view.committed}", "paired difference, flipped items, what changed"))
     return tuple(steps)

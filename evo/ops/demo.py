@@ -68,6 +68,7 @@ class Trial:
 
 FEW_ROWS = Edit("recipe/recipe.yaml", "source: data/train.jsonl", "source: data/train.jsonl\n      n: 100")
 FUSED_ATTENTION = Edit("recipe/train.py", '"all-linear"', '["query_key_value"]')
+"""A Llama has no such matrix: a mistake that people make, and PEFT refuses it."""
 
 SCRIPT = (
     Trial(
@@ -75,32 +76,33 @@ SCRIPT = (
         ("method=lora", "learning_rate=2e-4", "max_steps=150"),
     ),
     Trial(
-        "five times the rate goes on from there faster than it forgets",
-        ("method=lora", "learning_rate=1e-3", "max_steps=100"),
-    ),
-    Trial(
-        "if more was better, a hundred times the rate is best",
+        "if more is better, far more is best",
         ("method=lora", "learning_rate=2e-2", "max_steps=100"),
     ),
     Trial(
-        "adapting the fused attention matrix alone is enough",
+        "five times the first rate, on from what was won",
         ("method=lora", "learning_rate=1e-3", "max_steps=100"),
+    ),
+    Trial(
+        "a small adapter on the fused attention is enough",
+        ("method=lora", "lora_rank=8", "learning_rate=1e-3", "max_steps=100"),
         (FUSED_ATTENTION,),
     ),
     Trial(
-        "between warm and hot lies the rate that learns to carry",
-        ("method=lora", "learning_rate=5e-3", "max_steps=100"),
-    ),
-    Trial(
-        "a hundred examples, seen many times, teach the rule as well as all",
+        "a hundred examples teach the rule as well as all",
         ("method=full", "learning_rate=1e-3", "max_steps=150", "batch_size=32"),
         (FEW_ROWS,),
     ),
     Trial(
-        "twice as long at the good rate mends the last mistakes",
+        "a second, shorter helping still pays",
+        ("method=lora", "learning_rate=1e-3", "max_steps=40"),
+    ),
+    Trial(
+        "the rate between warm and hot learns to carry",
         ("method=lora", "learning_rate=5e-3", "max_steps=200"),
     ),
 )
+"""Two of the seven must go wrong: the second forgets what the model knew, the fourth cannot start."""
 
 
 @dataclass
@@ -165,8 +167,8 @@ def attempt(session: Session, trial: Trial, grown: Grown, say: Say, on_tick: OnT
         apply(edit, made)
     outcome = run(session, RunRequest(made.id), on_tick)
     if outcome.failure is not None:
-        grown.failures[made.id] = outcome.failure.message
-        say(outcome.failure.message)
+        grown.failures[made.id] = gist(outcome.failure.message)
+        say(grown.failures[made.id])
     else:
         say(f"{made.id} {score_words(session, made.id)}: {outcome.message}")
     for warning in outcome.warnings:
@@ -175,6 +177,12 @@ def attempt(session: Session, trial: Trial, grown: Grown, say: Say, on_tick: OnT
         grown.certificates[made.id] = CertificateView(
             certificate.against, certificate.passed, certificate.look, certificate.mode, certificate.isolation
         )
+
+
+def gist(message: str) -> str:
+    """The first and the last line of a message that ends with a traceback."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return ": ".join(lines[:1] + lines[1:][-1:])
 
 
 def settings_of(trial: Trial) -> tuple[str, ...]:

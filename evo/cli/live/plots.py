@@ -159,6 +159,8 @@ def curve_plot(curve: Curve | None, width: int, height: int) -> list[Text]:
         return waiting("no metrics yet", width, height)
     canvas = Canvas(max(1, width - LABEL), max(1, height - 1))
     low, high = padded(min(curve.values), max(curve.values))
+    if low < 0 <= min(curve.values):
+        low = 0.0
     end = float(max(curve.total or 0, curve.steps[-1], 1))
     across, up = Scale(0.0, end, canvas.dots_wide), Scale(low, high, canvas.dots_high)
     style = palette.LOSS if curve.is_live else palette.OVER

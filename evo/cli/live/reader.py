@@ -47,7 +47,7 @@ class LiveReader:
             work.append(aside)
         metric = session.metric
         return LiveState(
-            name=session.config.name or session.layout.root.name,
+            name=one_line(session.config.name or session.layout.root.name),
             nodes=self._nodes,
             looks_used=self._looks,
             looks_limit=session.config.gate.looks,
@@ -57,7 +57,7 @@ class LiveReader:
             is_min=metric.direction == "min",
             low=metric.low,
             high=metric.high,
-            message=message,
+            message=one_line(message),
         )
 
     def _refresh(self) -> None:

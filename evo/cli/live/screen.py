@@ -16,16 +16,17 @@ from evo.cli.live.state import LiveState
 
 SIDE_BY_SIDE = 72
 """Below this width the training curve gives way to the best score."""
-LEAST_TREE = 6
+LEAST_TREE, LEAST_PLOT, MOST_PLOT = 12, 7, 22
+"""Lines with their frames. The plots give way as the tree grows, down to a third of the screen."""
 ORDER = ("committed", "open", "failed", "contaminated", "discarded", "pending")
 
 
 def frame(state: LiveState, width: int, height: int) -> list[Text]:
     """The screen. A very small one loses the plots first, then the end of the tree."""
-    wanted = len(state.nodes) + 2
-    plots = min(16, max(height - 4 - max(wanted, LEAST_TREE), height // 3))
+    tree = max(LEAST_TREE, len(state.nodes) + 2)
+    plots = min(MOST_PLOT, max(height - 3 - tree, height // 3))
     lines = head(state, width)
-    if plots >= 7:
+    if plots >= LEAST_PLOT:
         lines += panels(state, width, plots)
     rest = height - len(lines) - 1
     lines += boxed(["tree", f"{len(state.nodes)} experiments"], tree_lines(state, width - 4, max(1, rest - 2)), width)

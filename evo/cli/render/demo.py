@@ -10,6 +10,7 @@ from evo.domain.views import CertificateView, TreeView
 
 def demo(view: DemoView) -> list[Block]:
     blocks = trees.tree(TreeView(view.experiments, truncated=False, total=len(view.experiments)))
+    blocks += [Text(words.one_line(failure), style="red") for failure in view.failures.values()]
     blocks += [Text(""), *certificates(view)]
     blocks += [Text(""), *vault(view)]
     made = f"{len(view.picked_by)} experiments in {words.duration(view.seconds)}, parents chosen by {policies(view)}"

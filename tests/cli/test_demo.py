@@ -1,0 +1,115 @@
+"""`evo demo`: what it refuses, whether its script fits the shipped recipe, and the whole of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from workspaces import Answer, evo
+
+from evo import assets
+from evo.cli.render.demo import demo as render
+from evo.domain.demo_view import DemoView
+from evo.domain.views import CertificateView, NewView, TreeNodeView
+from evo.errors import Refused
+from evo.ops import demo
+from evo.workspace.recipes import apply_params, load_recipe
+
+LONGEST_S = 240
+
+
+def test_a_folder_with_something_in_it_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("keep me")
+    answer = evo("demo", tmp_path, cwd=tmp_path)
+    assert (answer.code, answer.error["code"]) == (4, "refused")
+    assert str(tmp_path) in answer.error["message"]
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+    taken = tmp_path / "mine.txt"
+    assert evo("demo", taken, cwd=tmp_path).code == 2
+
+
+def test_every_trial_fits_the_shipped_recipe(tmp_path: Path) -> None:
+    """The script is legal: its parameters exist, its edits find their place."""
+    source = load_recipe(None, assets.folder("recipes") / "sft")
+    assert len(demo.SCRIPT) >= 6
+    assert source.config.init_from == "parent", "each goes on from the weights of the parent that the policy picks"
+    for trial in demo.SCRIPT:
+        params = apply_params(source.config, demo.settings_of(trial))
+        assert params["batch_size"] in (32, 64)
+        for edit in trial.edits:
+            copy = tmp_path / edit.file
+            copy.parent.mkdir(exist_ok=True)
+            copy.write_text((source.folder / Path(edit.file).name).read_text())
+            demo.apply(edit, NewView("exp_0001", True, str(tmp_path)))
+            assert edit.new in copy.read_text()
+            with pytest.raises(Refused, match="does not fit"):
+                demo.apply(demo.Edit(edit.file, "no such words", ""), NewView("exp_0001", True, str(tmp_path)))
+    (tmp_path / "recipe" / "train.py").write_text("pass\n")
+    few = load_recipe(None, tmp_path / "recipe").config
+    assert few.data.train[0].n == 100
+
+
+def test_the_end_says_so_when_nothing_was_certified() -> None:
+    """Honest words, and no number out of a vault that stays shut."""
+    root = TreeNodeView("exp_0000", None, "committed", 0.39, "the base", "base", se=0.03)
+    worse = CertificateView("exp_0000", False, 1, "certify")
+    view = DemoView("/somewhere", [root], {}, {}, None, None, {"exp_0001": worse}, None, 9.0, "nothing was certified")
+    text = "\n".join(block.text for block in render(view) if hasattr(block, "text"))
+    assert "nothing was certified" in text
+    assert "vault  " not in text
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Answer]:
+    home = tmp_path_factory.mktemp("demo")
+    return home / "tree", evo("demo", home / "tree", cwd=home, timeout=LONGEST_S + 60)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(LONGEST_S + 90)
+def test_the_demo_ends_with_a_certificate_and_a_vault_number(finished: tuple[Path, Answer]) -> None:
+    """Offline and without a GPU; a commit, a number with its interval, a crash, a setback, in four minutes."""
+    root, answer = finished
+    assert answer.code == 0, answer.err
+    data = answer.data
+    assert data["workspace"] == str(root)
+    assert data["seconds"] <= LONGEST_S
+    nodes = {node["id"]: node for node in data["experiments"]}
+    assert len(nodes) >= 7
+    assert data["certificate"]["passed"] is True
+    assert nodes[data["committed"]]["state"] == "committed"
+    vault = data["vault"]
+    assert vault["n"] == 120
+    assert 0 <= vault["low"] < vault["mean"] < vault["high"] <= 1 or vault["mean"] == 1
+    assert vault["mean"] > nodes["exp_0000"]["score"]
+    assert [node["id"] for node in nodes.values() if node["state"] == "failed"] == list(data["failures"])
+    assert "query_key_value" in next(iter(data["failures"].values()))
+    scored = [node for node in nodes.values() if node["score"] is not None and node["parent"]]
+    assert any(node["score"] < nodes[node["parent"]]["score"] for node in scored)
+    assert set(data["picked_by"]) == set(nodes) - {"exp_0000"}
+    assert set(data["picked_by"].values()) == {"tree-ucb"}
+
+
+@pytest.mark.slow
+def test_without_a_terminal_it_tells_each_thing_in_a_line_of_stderr(finished: tuple[Path, Answer]) -> None:
+    _, answer = finished
+    lines = answer.err.splitlines()
+    for number in range(1, len(demo.SCRIPT) + 1):
+        about = [line for line in lines if line.startswith(f"exp_{number:04d} ")]
+        assert len(about) == 2, f"one line when it branches, one when it ends: {about}"
+        assert "(tree-ucb)" in about[0]
+    assert "\x1b" not in answer.err
+    assert lines[-1].startswith("the vault is open")
+
+
+@pytest.mark.slow
+def test_what_it_says_to_try_next_works(finished: tuple[Path, Answer]) -> None:
+    """The workspace is kept and is an ordinary one."""
+    root, answer = finished
+    steps = [step["cmd"] for step in answer.document["next"]]
+    assert steps[0] == f"cd {root}"
+    assert len(steps) >= 3
+    for step in steps[1:]:
+        assert evo(*step.split()[1:], cwd=root).code == 0, step
+    assert evo("fsck", cwd=root).code == 0
+    assert evo("release", cwd=root).data["opened_now"] is False
