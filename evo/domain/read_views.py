@@ -101,6 +101,7 @@ class NextView:
     """What to do next, most useful first: the same steps as the envelope's `next`."""
 
     steps: list[Hint]
+    truncated: bool = False
 
 
 @dataclass(frozen=True)

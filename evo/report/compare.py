@@ -34,6 +34,7 @@ def compare_view(session: Session, a: str, b: str, *, limit: int = 50) -> Compar
     pairing = comparable(session, left, right)
     dev = dev_items(session)
     commits = ends(session, left, right)
+    files = files_changed(session.layout.root, *commits) if commits else []
     better = session.metric.adjusted
     gains = {item: better(pairing.b[item] - pairing.a[item]) for item in pairing.items}
     flipped = sorted((item for item in gains if gains[item] != 0), key=lambda item: (-abs(gains[item]), item))
@@ -47,9 +48,9 @@ def compare_view(session: Session, a: str, b: str, *, limit: int = 50) -> Compar
         lost=sum(gain < 0 for gain in gains.values()),
         slices=slice_views(session, pairing, dev),
         flipped=flips(session, (left, right), pairing, dev, flipped[:limit]),
-        truncated=len(flipped) > limit,
+        truncated=len(flipped) > limit or len(files) > limit,
         changes=between(session, left, right),
-        files=files_changed(session.layout.root, *commits)[:limit] if commits else [],
+        files=files[:limit],
         curves={left.id: curve(session, left), right.id: curve(session, right)},
     )
 

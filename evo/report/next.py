@@ -22,8 +22,8 @@ from evo.store import attempts, experiments, gate_rows, listings, meta, nodes
 
 def next_reply(*, limit: int) -> Reply:
     with open_session(readonly=True) as session:
-        steps = list(islice(steps_of(session), limit))
-    return Reply(NextView(steps), next=tuple(steps))
+        steps = list(islice(steps_of(session), limit + 1))
+    return Reply(NextView(steps[:limit], truncated=len(steps) > limit), next=tuple(steps[:limit]))
 
 
 def steps_of(session: Session) -> Iterator[Hint]:

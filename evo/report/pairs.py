@@ -12,7 +12,7 @@ from evo.data.reader import read_items
 from evo.domain.experiment import Experiment
 from evo.domain.item import Item
 from evo.domain.views import IntervalView, ScoreView
-from evo.errors import NotFound
+from evo.errors import FileFormatError, NotFound
 from evo.gate.noise import sigma_run
 from evo.gate.statistics import RunNoise, interval, paired
 from evo.lightdata import dataclass
@@ -63,10 +63,10 @@ def difference(
 
 
 def dev_items(session: Session) -> dict[str, Item]:
-    """The dev items by id; empty where the file is gone."""
+    """The dev items by id; empty where the file is gone or broken: `evo data check` names the fault."""
     try:
         items = read_items(session.layout.data / "dev.jsonl", needs_target=False)
-    except NotFound:
+    except (NotFound, FileFormatError):
         return {}
     return {item.id: item for item in items}
 

@@ -1,7 +1,7 @@
 """`evo status`: how the tree stands, at a glance.
 
 Invariant: the cost does not grow with the tree beyond counting an index. The best is the one that the last writer
-found highest by posterior mean; where nothing of that age is kept, the highest recorded dev gain, and `best_by` says so.
+found highest by posterior mean; where that one is out of date, the highest recorded dev gain; `best_by` says which.
 """
 
 from __future__ import annotations

@@ -8,11 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from reading import N, plant, reading_workspace, right, score
+from reading import EPOCH, OLD_EPOCH, N, plant, reading_workspace, right, score
 
 from evo.config import GateConfig, MetricConfig
 from evo.domain.experiment import ROOT
 from evo.domain.item import Item
+from evo.domain.score import Score
 from evo.errors import NotFound, Refused
 from evo.gate.statistics import RunNoise
 from evo.report import show
@@ -22,7 +23,7 @@ from evo.report.failures import failures_view
 from evo.report.pairs import Pairing, difference
 from evo.session import Session, open_session
 from evo.store import db as database
-from evo.store import meta
+from evo.store import meta, results
 
 Z_95 = 1.959963984540054
 
@@ -135,6 +136,36 @@ def test_the_shrunken_estimate_is_no_gain(session: Session) -> None:
     assert view.shrunken.mean != pytest.approx(0.3, abs=1e-3)
     assert show.experiment_view(session, ROOT).shrunken is None
     assert show.experiment_view(session, "exp_0009").shrunken is None
+
+
+def test_a_delta_never_spans_epochs(tmp_path: Path) -> None:
+    """§12: the child came over to this epoch, its parent did not, and both have results in the old one."""
+    workspace = reading_workspace(tmp_path)
+    with open_session(workspace) as session:
+        db = session.db
+        parent = plant(db)
+        score(db, parent, right(10), epoch=OLD_EPOCH)
+        child = plant(db, parent=parent)
+        score(db, child, right(20), epoch=OLD_EPOCH)
+        before = show.experiment_view(session, child)
+        anew = results.items(db, child, n=1, eval_hash=OLD_EPOCH)
+        told = results.Epoch(child, 1, EPOCH, anew, Score(0.5, 0.08, N), gain=0.1, gain_var=0.01)
+        assert results.add_epoch(db, told)
+        after = show.experiment_view(session, child)
+    assert before.delta is not None
+    assert before.delta.mean == pytest.approx(0.25)
+    assert before.shrunken is None
+    assert after.delta is None
+    assert after.shrunken is not None
+
+
+def test_views_do_without_a_broken_dev_file(tmp_path: Path) -> None:
+    workspace = reading_workspace(tmp_path)
+    (workspace / "data" / "dev.jsonl").write_text("{\n")
+    with open_session(workspace, readonly=True) as session:
+        view = show.experiment_view(session, "exp_0001")
+    assert view.slices == {}
+    assert view.delta is not None
 
 
 def test_slice_means_are_those_of_dev(session: Session) -> None:
