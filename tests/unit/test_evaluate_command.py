@@ -210,6 +210,7 @@ def test_missing_weights_and_bugs_end_with_one_line(tmp_path):
 def test_command_evaluation_imports_nothing_heavy():
     """§13: the evaluator's start is part of what `evo run` costs over the bare command."""
     heavy = "numpy pandas pydantic torch annotated_types typer rich sqlite3 importlib.metadata psutil jinja2 asyncio"
-    code = f"import sys, evo.evaluate.process, evo.evaluate.backends.command; print({{*{heavy.split()}}} & {{*sys.modules}})"
+    code = "import sys, evo.evaluate.process, evo.evaluate.backends.command;"
+    code += f"print(set({heavy.split()}) & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
