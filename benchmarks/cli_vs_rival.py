@@ -63,7 +63,13 @@ class Tool:
         )
 
     def branch(self, hypothesis: str) -> subprocess.CompletedProcess[str]:
-        return self.call(*self.new, "-m", hypothesis)
+        """A new experiment whose content is like no other's."""
+        return self.call(*(word.format(content=hypothesis) for word in self.new), "-m", hypothesis)
+
+    def run(self, name: str) -> None:
+        done = self.call("run", name)
+        if done.returncode != 0:
+            raise SystemExit(f"{self.argv[0]} run {name}: {done.stdout} {done.stderr}")
 
 
 def timed(action: Callable[[], object]) -> float:
@@ -191,7 +197,11 @@ def grow_evo(work: Path, n: int) -> Tool:
         _run(score, tree, env)
 
     tool = Tool(
-        argv, tree, env, ["new", "--parent", "exp_0000", "--recipe", "command", "--set", "argv=sh -c true"], bare
+        argv,
+        tree,
+        env,
+        ["new", "--parent", "exp_0000", "--recipe", "command", "--set", "argv=sh -c true {content}"],
+        bare,
     )
     tool.call("run", "exp_0000")
     fill_evo(tree / ".evo" / "evo.db", n)
@@ -253,11 +263,11 @@ def measure(tools: list[Tool], repeats: int) -> list[dict[str, float]]:
     """
     for tool in tools:
         tool.call("status")
-    status = in_turn(tools, repeats, lambda tool, k: tool.call("status"))
+    status = in_turn(tools, repeats, lambda tool, _: tool.call("status"))
     branch = in_turn(tools, repeats, lambda tool, k: tool.branch(f"one {k}"))
     names = [[name_of(tool.branch(f"run {k}")) for k in range(repeats)] for tool in tools]
-    bare = in_turn(tools, repeats, lambda tool, k: tool.bare())
-    run = in_turn(tools, repeats, lambda tool, k: tool.call("run", names[tools.index(tool)][k]))
+    bare = in_turn(tools, repeats, lambda tool, _: tool.bare())
+    run = in_turn(tools, repeats, lambda tool, k: tool.run(names[tools.index(tool)][k]))
     crowds = [crowd(tool) for tool in tools]
     return [
         {
