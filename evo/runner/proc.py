@@ -116,6 +116,14 @@ def descendants(roots: Iterable[int], living: Mapping[int, Glimpse]) -> set[int]
     return found
 
 
+def tree_of(root: int, living: Mapping[int, Glimpse]) -> set[int]:
+    """`root`, its session and its descendants. Never a session of the kernel's, nor init's (ValueError)."""
+    if root <= 1:
+        raise ValueError(f"process {root} is not evo's to end")
+    session = {pid for pid, seen in living.items() if root in (pid, seen.session)}
+    return session | descendants([root, *session], living)
+
+
 def marked(folder: str, living: Iterable[int]) -> set[int]:
     """Those of `living` that were started as part of the attempt in `folder`; never this process itself."""
     marks = {f"{MARK}={name}".encode() for name in (folder, os.path.realpath(folder))}

@@ -74,12 +74,12 @@ def survivors(folder: Path) -> set[int]:
 
 def kill_tree(pid: int, *, grace_s: float = GRACE_S) -> set[int]:
     """End `pid`, its session and its descendants. Returns those that could not be ended."""
-    followed = {pid}
+    followed: set[int] = set()
 
     def members() -> set[int]:
+        """Also those that were seen once and have lost their parent since."""
         living = proc.everyone()
-        family = followed | {other for other, seen in living.items() if seen.session == pid}
-        followed.update(family, proc.descendants(family, living))
+        followed.update(proc.tree_of(pid, living), proc.descendants(followed, living))
         return (followed & living.keys()) - {os.getpid()}
 
     return proc.end_all(members, grace_s=grace_s, between=lambda: None)

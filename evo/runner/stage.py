@@ -119,10 +119,11 @@ class Family:
     def members(self) -> set[int]:
         if self._is_exclusive:
             return set() if self._is_childless else proc.descendants([os.getpid()], proc.everyone())
+        if not self._root:
+            return set()
         living = proc.everyone()
-        session = {pid for pid, seen in living.items() if self._root in (pid, seen.session)}
-        marked = proc.marked(self._folder, living)
-        return session | marked | proc.descendants(session | marked, living)
+        found = proc.tree_of(self._root, living) | proc.marked(self._folder, living)
+        return (found | proc.descendants(found, living)) - {os.getpid()}
 
 
 def run_stage(order: Order, family: Family, *, pulse: Pulse, grace_s: float) -> Ending:

@@ -17,6 +17,7 @@ from evo.domain.job import AttemptFolder, Job, Result
 from evo.runner import process, recover
 from evo.runner.executors.base import Handle
 from evo.runner.executors.local import LocalExecutor
+from evo.runner.stage import Family
 from evo.runner.watch import Progress, wait
 from evo.validation import restore
 
@@ -211,3 +212,20 @@ def test_two_hundred_megabytes_of_log_cost_no_memory(tmp_path: Path) -> None:
     assert result["message"].endswith("x\nthe end")
     assert len(result["message"]) < 2100
     assert kilobytes < 100_000
+
+
+def test_a_family_that_was_never_started_has_no_members_and_the_kernels_are_nobodys(tmp_path: Path) -> None:
+    """A job aborted before its first stage: session 0 holds the kernel's threads, and a container's shell."""
+    assert Family(str(tmp_path), is_exclusive=False).members() == set()
+    for pid in (0, 1):
+        with pytest.raises(ValueError, match="not evo's to end"):
+            process.kill_tree(pid)
+
+
+def test_kill_tree_reaches_session_and_descendants() -> None:
+    sleep = unique_sleep()
+    line = f"setsid sh -c '{sleep}; :' & {sleep} & {sleep}; :"
+    with subprocess.Popen(["sh", "-c", line], start_new_session=True) as shell:
+        assert eventually(lambda: len(processes(sleep)) == 5)
+        assert process.kill_tree(shell.pid, grace_s=0.2) == set()
+    assert not processes(sleep)
