@@ -76,9 +76,10 @@ def dispatch(args: list[str]) -> Reply | None:
     command = BY_NAME.get(args[0])
     if command is None:
         raise UsageError(f"no command named {args[0]!r}", hint=nearest(args[0], BY_NAME))
-    if command.plain and len(args) == 1:
+    words = args[1:]
+    if command.plain and len(words) == command.words and not any(word.startswith("-") for word in words):
         module, _, function = command.plain.partition(":")
-        reply: Reply = getattr(import_module(module), function)()
+        reply: Reply = getattr(import_module(module), function)(*words)
         return reply
     return invoke(command.module, args)
 

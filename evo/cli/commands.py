@@ -9,13 +9,14 @@ from typing import NamedTuple
 
 
 class Command(NamedTuple):
-    """`plain`: the function that answers when nothing but the name was typed; it spares building the parser."""
+    """`plain`: the function that answers when the name is followed by `words` bare words; it spares the parser."""
 
     name: str
     module: str
     group: str
     help: str
     plain: str = ""
+    words: int = 0
 
 
 COMMANDS = (
@@ -27,7 +28,14 @@ COMMANDS = (
     Command("completion", "completion", "set up", "Print the completion script for bash, zsh or fish."),
     Command("data", "data", "set up", "Seal gold items into splits; show and check them."),
     Command("new", "new", "tree", "Branch a new experiment from a parent."),
-    Command("run", "run", "tree", "Train and evaluate an experiment; ask the gate when the evidence asks for it."),
+    Command(
+        "run",
+        "run",
+        "tree",
+        "Train and evaluate an experiment; ask the gate when the evidence asks for it.",
+        plain="evo.cli.running:run_plainly",
+        words=1,
+    ),
     Command("sync", "sync", "tree", "Take in whatever has finished."),
     Command("wait", "wait", "tree", "Wait until experiments have ended."),
     Command("abort", "abort", "tree", "End a running attempt and keep nothing of it."),
@@ -40,9 +48,9 @@ COMMANDS = (
     Command("fsck", "fsck", "tree", "Check that the tree is right."),
     Command("backup", "backup", "tree", "Copy the database, safely while others write."),
     Command("gc", "gc", "tree", "Delete weights that nothing needs any more."),
-    Command("status", "status", "read", "How the tree stands.", "evo.report.status:status_reply"),
+    Command("status", "status", "read", "How the tree stands.", plain="evo.report.status:status_reply"),
     Command("tree", "tree", "read", "The tree of experiments."),
-    Command("show", "show", "read", "One experiment, whole."),
+    Command("show", "show", "read", "One experiment, whole.", plain="evo.report.show:show_reply", words=1),
     Command("compare", "compare", "read", "Two experiments: paired difference, flipped items, diffs."),
     Command("frontier", "frontier", "read", "The nodes worth branching from."),
     Command("next", "next", "read", "What to do next, and why."),

@@ -7,13 +7,11 @@ from typing import Annotated
 import typer
 
 from evo.cli.options import leaf
-from evo.cli.progress import progress
+from evo.cli.running import run_reply
 from evo.domain.experiment import parse_experiment_id
 from evo.domain.views import Reply
 from evo.errors import UsageError
-from evo.ops import run as ops
-from evo.report.show import reply
-from evo.session import open_session
+from evo.ops.run import RunRequest
 
 app = leaf()
 
@@ -35,7 +33,7 @@ def run(
     """
     if (experiment is None) == (not next_):
         raise UsageError("name one experiment, or --next", hint="evo run exp_0001")
-    request = ops.RunRequest(
+    request = RunRequest(
         experiment=parse_experiment_id(experiment) if experiment is not None else None,
         executor=executor,
         timeout=timeout,
@@ -43,8 +41,4 @@ def run(
         detach=detach,
         rerun=rerun,
     )
-    with open_session() as session, progress(json_lines=json_lines) as on_tick:
-        outcome = ops.run(session, request, on_tick)
-        return reply(
-            session, outcome.experiment, message=outcome.message, failure=outcome.failure, warnings=outcome.warnings
-        )
+    return run_reply(request, json_lines=json_lines)

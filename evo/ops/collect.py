@@ -17,6 +17,7 @@ from evo.domain.item import ItemResult
 from evo.domain.job import AttemptFolder, ProcessId, Result
 from evo.domain.score import Metric, Score, mean_over_seeds, per_item
 from evo.errors import EvoError, FileFormatError
+from evo.evaluate.weights import adds_zero
 from evo.files import read_json
 from evo.gate.noise import sigma_run
 from evo.gate.statistics import score_error
@@ -115,7 +116,7 @@ def _with_score(session: Session, attempt: Attempt, folder: AttemptFolder, ended
         ended,
         outcome="ok",
         weights_hash=summary.weights_hash,
-        is_noop=is_noop(session, attempt.experiment, summary.weights_hash),
+        is_noop=is_noop(session, attempt.experiment, summary.weights_hash) or adds_zero(folder.output),
         eval_hash=summary.eval_hash,
         results=graded,
         score=measured.score,

@@ -19,7 +19,7 @@ from evo.data import seal
 from evo.data.reader import read_items
 from evo.domain.item import Item, ItemResult, Split
 from evo.domain.job import AttemptFolder, EvalJob, EvalSummary, Job, RunFacts, Stage
-from evo.errors import FileFormatError, Refused, RunFailed, RunTimedOut
+from evo.errors import FileFormatError, Refused, RunFailed, RunTimedOut, UsageError
 from evo.evaluate.engine import engine_of
 from evo.evaluate.evalhash import EvalSpec, eval_hash, text_hash
 from evo.files import read_json, sha256_json, write_json, write_jsonl
@@ -47,6 +47,12 @@ class Judge:
 def present_judge(session: Session) -> Judge:
     """The evaluation that evo.yaml and its files describe now, its files pinned."""
     config = session.config
+    if config.eval.forbidden and config.metric.range == "none":
+        raise UsageError(
+            f"{session.layout.config}, field eval.forbidden: a forbidden output gets the worst score of the range,"
+            " and metric.range is none",
+            hint="evo config set metric.range 0,1",
+        )
     manifest = seal.read_manifest(session.layout.root)
     pinned = pin_evaluation(session.layout, config, model=base_model(session))
     settings = generation(config.eval) | {"dtype": config.model.dtype}
@@ -55,7 +61,7 @@ def present_judge(session: Session) -> Judge:
         items={split: record.sha256 for split, record in manifest.splits.items() if split != "mid"},
         scorer=config.eval.scorer,
         engine=engine_of(config.eval.backend),
-        scorer_options=scorer_options(config.eval),
+        scorer_options=scorer_options(session),
         system_prompt=text_hash(pinned.system_prompt),
         chat_template=text_hash(pinned.chat_template),
         generation=settings,
@@ -88,8 +94,15 @@ def write_items(path: Path, items: list[Item], *, mode: int = 0o444) -> None:
     write_jsonl(path, [dict(item.row) | {"id": item.id} for item in items], mode=mode)
 
 
-def scorer_options(config: EvalConfig) -> dict[str, object]:
-    return {"pattern": config.pattern, "choices": list(config.choices)}
+def scorer_options(session: Session) -> dict[str, object]:
+    """What the scorer is built with. Legal choices that are not named are the answers that occur, in any split."""
+    config = session.config.eval
+    choices = list(config.choices)
+    if config.scorer == "choice" and not choices:
+        splits: tuple[Split, ...] = ("dev", "heldout", "vault")
+        items = [item for split in splits for item in seal.load_split(session.layout.root, split)]
+        choices = sorted({item.target for item in items if item.target is not None})
+    return {"pattern": config.pattern, "choices": choices}
 
 
 def generation(config: EvalConfig) -> dict[str, object]:
@@ -118,7 +131,7 @@ def eval_job(session: Session, judge: Judge, *, split: Split, model: Path, out_d
         out_dir=str(out_dir),
         pinned_dir=str(judge.pinned.folder),
         scorer=config.eval.scorer,
-        scorer_options=scorer_options(config.eval),
+        scorer_options=scorer_options(session),
         generation=generation(config.eval),
         forbidden=list(config.eval.forbidden),
         system_prompt=judge.pinned.system_prompt,

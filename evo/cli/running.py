@@ -1,0 +1,22 @@
+"""What `evo run` does once its words are read; apart from the parser, which a plain `evo run EXP` need not build."""
+
+from __future__ import annotations
+
+from evo.cli.progress import progress
+from evo.domain.experiment import parse_experiment_id
+from evo.domain.views import Reply
+from evo.ops import run as ops
+from evo.report import show
+from evo.session import open_session
+
+
+def run_plainly(experiment: str) -> Reply:
+    return run_reply(ops.RunRequest(experiment=parse_experiment_id(experiment)))
+
+
+def run_reply(request: ops.RunRequest, *, json_lines: bool = False) -> Reply:
+    with open_session() as session, progress(json_lines=json_lines) as on_tick:
+        outcome = ops.run(session, request, on_tick)
+        return show.reply(
+            session, outcome.experiment, message=outcome.message, failure=outcome.failure, warnings=outcome.warnings
+        )
