@@ -52,6 +52,7 @@ class Supervisor:
         self.family = Family(folder, is_exclusive=is_exclusive)
         self.pulse = Pulse(folder, token, controller=job.get("controller"), takes_signals=is_exclusive)
         self.env: dict[str, str] = {proc.MARK: folder}
+        self.leases: list[tuple[str, int]] = []
         self.train_seconds: float | None = None
         self.eval_seconds: float | None = None
         self.stage = "train" if job.get("train") else "evaluate"
@@ -84,7 +85,7 @@ class Supervisor:
         records.write_record(self.path(records.SUPERVISOR), record, is_durable=False)
 
     def await_turn(self) -> None:
-        """Until a slot and the GPUs are free. Leases are held by this process and end with it."""
+        """Until a slot and the GPUs are free. Leases end with the attempt, or with this process."""
         self.check(self.pulse.wait())
         if self.job.get("slots_dir"):
             self.await_lease(self.job["slots_dir"], leases.slot_names(self.job.get("slots", 1)), 1)
@@ -100,6 +101,7 @@ class Supervisor:
     def await_lease(self, folder: str, names: list[str], count: int) -> list[str]:
         while (held := leases.take(folder, names, count=count)) is None:
             self.check(self.pulse.wait(0.05))
+        self.leases += held
         return [name for name, _ in held]
 
     def check(self, cause: str) -> None:
@@ -178,6 +180,7 @@ def supervise(folder: str, token: str, *, is_exclusive: bool = False) -> None:
     finally:
         proc.end_all(supervisor.family.members, grace_s=0.0, between=lambda: None)
         supervisor.pulse.stop()
+        leases.give_back(supervisor.leases)
         if not is_exclusive:
             supervisor.show("ended")  # this process lives on
 

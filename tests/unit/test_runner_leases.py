@@ -10,6 +10,7 @@ import pytest
 from jobs import GOOD, TOKEN, eventually, make_job, processes, unique_sleep
 
 from evo.runner import leases, process
+from evo.runner.executors.inline import InlineExecutor
 from evo.runner.executors.local import LocalExecutor
 from evo.runner.watch import wait
 
@@ -27,6 +28,14 @@ def test_two_jobs_for_one_slot_run_one_after_the_other(tmp_path: Path) -> None:
     assert eventually(lambda: [state.stage for state in LOCAL.poll(handles)].count("queued") == 2)
     assert wait(LOCAL, handles, timeout_s=10)
     assert diary.read_text().split() == ["in", "out"] * 3
+
+
+def test_a_turn_ends_with_its_attempt_where_the_process_lives_on(tmp_path: Path) -> None:
+    """inline: the second attempt of one process (the baseline was the first) must not wait for the first one's slot."""
+    inline = InlineExecutor()
+    for name in ("a", "b"):
+        inline.submit(make_job(tmp_path / name, slots=1, slots_dir=str(tmp_path / "slots")), token=TOKEN)
+        assert '"outcome": "ok"' in (tmp_path / name / "result.json").read_text()
 
 
 def test_a_killed_holder_gives_its_slot_back_and_a_queued_job_can_be_aborted(tmp_path: Path) -> None:
