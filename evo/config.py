@@ -9,12 +9,11 @@ Keys are kebab-case in evo.yaml (`max-attempts`), as they stand here in recipe.y
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import field, fields, is_dataclass
 from typing import Annotated, Any, Literal
 
 from evo.bounds import Ge, Gt, Le, Lt, MinLen
 from evo.errors import UsageError, nearest
-from evo.lightdata import dataclass
+from evo.lightdata import dataclass, field, fields, is_dataclass
 from evo.validation import hints_of, to_key, to_name
 
 Positive = Annotated[float, Gt(0)]

@@ -1,21 +1,49 @@
-"""`dataclass(frozen=True)` without generated code: the same class for a seventh of the import time.
+"""`dataclass(frozen=True)` without generated code, and without importing `dataclasses`.
 
-The standard decorator writes and compiles six functions for each class, 0.35 ms; a command that imports two hundred of
-them would pay 70 ms before it did anything (docs/decisions/0004-light-dataclasses.md). Here all classes share six
-functions. `fields`, `replace`, `asdict` and pydantic see an ordinary dataclass; a type checker sees the standard one.
+The standard decorator writes and compiles six functions for each class, 0.35 ms, and its module imports `inspect`,
+10 ms; a command that imports two hundred classes would pay 80 ms before it did anything
+(docs/decisions/0004-light-dataclasses.md). Here all classes share six functions. Whoever asks a class for its
+`__dataclass_fields__` (`dataclasses.asdict`, pydantic) is given the standard ones, made at that moment. A type checker
+sees the standard library alone.
 Invariant: fields cannot be set or deleted after construction; equality and hash are those of the tuple of fields.
-For classes that are made by the ten thousand, the standard decorator is the quicker one.
+For classes that are made by the ten thousand, a NamedTuple is the quicker one.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from dataclasses import dataclass as dataclass
+    from dataclasses import field as field
+    from dataclasses import fields as fields
+    from dataclasses import is_dataclass as is_dataclass
+    from dataclasses import replace as replace
 else:
-    Class = TypeVar("Class", bound=type)
+
+    class _Missing:
+        """The default of a field that has none."""
+
+    class Field(NamedTuple):
+        name: str = ""
+        default: Any = _Missing
+        default_factory: Any = _Missing
+        compare: bool = True
+        repr: bool = True
+
+    def field(*, default=_Missing, default_factory=_Missing, compare=True, repr=True):
+        return Field("", default, default_factory, compare, repr)
+
+    def fields(value):
+        """The fields of a light dataclass, or of an instance of one."""
+        return tuple(value.__light_fields__.values())
+
+    def is_dataclass(value):
+        return hasattr(value, "__light_fields__")
+
+    def replace(value, /, **changes):
+        """A copy with some fields changed."""
+        return type(value)(**{**value.__dict__, **changes})
 
     def dataclass(*, frozen: bool):
         """A decorator; `frozen` must be true, so that the words at the class say what holds."""
@@ -23,16 +51,49 @@ else:
             raise TypeError("light dataclasses are frozen")
         return _lighten
 
-    def _lighten(cls: Class) -> Class:
-        dataclasses.dataclass(init=False, repr=False, eq=False)(cls)
+    def _lighten(cls):
+        known = {}
+        for name, hint in cls.__dict__.get("__annotations__", {}).items():  # noqa: RUF063
+            if not str(hint).startswith(("ClassVar", "typing.ClassVar")):
+                known[name] = _field_of(cls, name)
+        cls.__light_fields__ = known
+        cls.__dataclass_fields__ = _StandardFields()
+        cls.__match_args__ = tuple(known)
         for name, function in _SHARED.items():
             if name not in cls.__dict__:
                 setattr(cls, name, function)
-        cls.__dataclass_params__ = _PARAMS
-        cls.__light_fields__ = {spec.name: spec for spec in dataclasses.fields(cls)}
         return cls
 
-    def _init(self: Any, *args: Any, **kwargs: Any) -> None:
+    def _field_of(cls, name):
+        value = cls.__dict__.get(name, _Missing)
+        if not isinstance(value, Field):
+            return Field(name, value)
+        if value.default is _Missing:
+            delattr(cls, name)
+        else:
+            setattr(cls, name, value.default)
+        return value._replace(name=name)
+
+    class _StandardFields:
+        """`__dataclass_fields__`, built when somebody asks for it and kept."""
+
+        def __get__(self, instance, cls):
+            import dataclasses
+
+            built = {}
+            for name, spec in cls.__light_fields__.items():
+                standard = dataclasses.field(compare=spec.compare, repr=spec.repr)
+                for part in ("default", "default_factory"):
+                    if getattr(spec, part) is not _Missing:
+                        setattr(standard, part, getattr(spec, part))
+                standard.name, standard.type = name, cls.__annotations__[name]
+                standard._field_type = dataclasses._FIELD
+                built[name] = standard
+            cls.__dataclass_fields__ = built
+            cls.__dataclass_params__ = dataclasses.make_dataclass("Frozen", [], frozen=True).__dataclass_params__
+            return built
+
+    def _init(self, *args, **kwargs):
         known = self.__light_fields__
         if len(args) > len(known):
             raise TypeError(f"{type(self).__name__} takes {len(known)} values, not {len(args)}")
@@ -51,31 +112,31 @@ else:
         if after is not None:
             after()
 
-    def _default(self: Any, spec: dataclasses.Field) -> Any:
-        if spec.default is not dataclasses.MISSING:
+    def _default(self, spec):
+        if spec.default is not _Missing:
             return spec.default
-        if spec.default_factory is not dataclasses.MISSING:
+        if spec.default_factory is not _Missing:
             return spec.default_factory()
         raise TypeError(f"{type(self).__name__} needs {spec.name!r}")
 
-    def _compared(self: Any) -> tuple[Any, ...]:
+    def _compared(self):
         return tuple(self.__dict__[name] for name, spec in self.__light_fields__.items() if spec.compare)
 
-    def _eq(self: Any, other: Any) -> bool:
+    def _eq(self, other):
         return _compared(self) == _compared(other) if other.__class__ is self.__class__ else NotImplemented
 
-    def _hash(self: Any) -> int:
+    def _hash(self):
         return hash(_compared(self))
 
-    def _repr(self: Any) -> str:
+    def _repr(self):
         parts = (f"{name}={self.__dict__[name]!r}" for name, spec in self.__light_fields__.items() if spec.repr)
         return f"{type(self).__qualname__}({', '.join(parts)})"
 
-    def _setattr(_self: Any, name: str, _value: Any) -> None:
-        raise dataclasses.FrozenInstanceError(f"cannot assign to field {name!r}")
+    def _setattr(_self, name, _value):
+        raise AttributeError(f"cannot assign to field {name!r}: it is frozen")
 
-    def _delattr(_self: Any, name: str) -> None:
-        raise dataclasses.FrozenInstanceError(f"cannot delete field {name!r}")
+    def _delattr(_self, name):
+        raise AttributeError(f"cannot delete field {name!r}: it is frozen")
 
     _SHARED = {
         "__init__": _init,
@@ -85,9 +146,3 @@ else:
         "__setattr__": _setattr,
         "__delattr__": _delattr,
     }
-
-    @dataclasses.dataclass(frozen=True)
-    class _Frozen:
-        """What `dataclasses` says of a frozen class."""
-
-    _PARAMS = _Frozen.__dataclass_params__

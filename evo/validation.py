@@ -9,10 +9,10 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from evo.errors import FileFormatError, nearest
+from evo.lightdata import fields, is_dataclass
 
 Schema = TypeVar("Schema")
 Place = tuple[str | int, ...]

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import field
 from typing import TextIO
 
-from evo.lightdata import dataclass
+from evo.lightdata import dataclass, field
 
 
 @dataclass(frozen=True)

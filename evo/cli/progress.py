@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 
 from evo.ops.progress import OnTick, Tick
 
@@ -36,7 +35,7 @@ def progress(*, json_lines: bool = False) -> Iterator[OnTick]:
 
 
 def _json_line(tick: Tick) -> None:
-    sys.stdout.write(json.dumps(asdict(tick), allow_nan=False, default=str) + "\n")
+    sys.stdout.write(json.dumps(vars(tick), allow_nan=False, default=str) + "\n")
     sys.stdout.flush()
 
 

@@ -12,7 +12,6 @@ import json
 import random
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from evo.data.reader import Row, read_rows
 from evo.domain.item import Item, ItemError, parse_item
 from evo.errors import FileFormatError, MissingExtra, NotFound, Refused, nearest
 from evo.files import sha256_file, write_text
-from evo.lightdata import dataclass
+from evo.lightdata import dataclass, field
 
 _HUB = re.compile(r"hf://(?P<id>[\w.-]+(?:/[\w.-]+)?)@(?P<revision>[\w./-]+):(?P<split>[\w\[\]:%+-]+)")
 

@@ -10,10 +10,9 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import field
 from typing import Literal
 
-from evo.lightdata import dataclass
+from evo.lightdata import dataclass, field
 
 Split = Literal["mid", "dev", "heldout", "vault"]
 ROLES = ("system", "user", "assistant", "tool")

@@ -12,12 +12,11 @@ not read further. Paths are absolute.
 
 from __future__ import annotations
 
-from dataclasses import field
 from pathlib import Path
 from typing import Literal
 
 from evo.domain.item import Split
-from evo.lightdata import dataclass
+from evo.lightdata import dataclass, field
 
 
 @dataclass(frozen=True)

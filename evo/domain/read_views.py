@@ -6,10 +6,8 @@ A B`: B − A), in the metric's own units.
 
 from __future__ import annotations
 
-from dataclasses import field
-
 from evo.domain.views import Hint, IntervalView, ScoreView
-from evo.lightdata import dataclass
+from evo.lightdata import dataclass, field
 
 
 @dataclass(frozen=True)

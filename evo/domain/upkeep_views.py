@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import field
-
 from evo.domain.views import LooksView
-from evo.lightdata import dataclass
+from evo.lightdata import dataclass, field
 
 
 @dataclass(frozen=True)

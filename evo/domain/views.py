@@ -6,11 +6,10 @@ Invariant: the fields are the contract of the JSON data; `as_data` adds nothing 
 from __future__ import annotations
 
 import math
-from dataclasses import field, fields, is_dataclass
 from typing import Any
 
 from evo.errors import EvoError
-from evo.lightdata import dataclass
+from evo.lightdata import dataclass, field, fields, is_dataclass
 
 
 def as_data(value: Any) -> Any:

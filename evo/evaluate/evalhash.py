@@ -7,10 +7,9 @@ hash, and `differences` says which one it was.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
 
 from evo.files import sha256_json, sha256_text
-from evo.lightdata import dataclass
+from evo.lightdata import dataclass, field
 from evo.validation import plain
 
 _WORDS = {

@@ -6,9 +6,8 @@ A default here is the neutral value (greedy, once, no stop text); what a workspa
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
 
-from evo.lightdata import dataclass
+from evo.lightdata import dataclass, field
 from evo.validation import restore
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Literal
 
 from evo.domain.attempt import Attempt
@@ -21,7 +20,7 @@ from evo.evaluate.weights import adds_zero
 from evo.files import read_json
 from evo.gate.noise import sigma_run
 from evo.gate.statistics import score_error
-from evo.lightdata import dataclass
+from evo.lightdata import dataclass, replace
 from evo.ops.judge import read_results
 from evo.runner import process, recover
 from evo.search.tree import Sighting, sighting

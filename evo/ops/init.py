@@ -9,13 +9,12 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import field
 from pathlib import Path
 
 from evo.config import EvoConfig, SplitsConfig
 from evo.domain.experiment import ROOT
 from evo.errors import NotFound, Refused, UsageError
-from evo.lightdata import dataclass
+from evo.lightdata import dataclass, field
 from evo.ops import sealing
 from evo.ops.sealing import GoldRequest, Plan
 from evo.session import metric_of

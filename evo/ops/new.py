@@ -6,7 +6,6 @@ whatever crashed in between.
 
 from __future__ import annotations
 
-from dataclasses import field
 from pathlib import Path
 
 from evo import beliefs
@@ -14,7 +13,7 @@ from evo.domain.experiment import ROOT, Experiment, parse_experiment_id
 from evo.domain.views import NewView
 from evo.errors import Refused, UsageError
 from evo.files import sha256_file, sha256_json
-from evo.lightdata import dataclass
+from evo.lightdata import dataclass, field
 from evo.session import Session
 from evo.store import artifacts, experiments
 from evo.store.experiments import NewExperiment

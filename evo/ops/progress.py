@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import field
 
-from evo.lightdata import dataclass
+from evo.lightdata import dataclass, field
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from evo.clock import parse_duration
 from evo.domain.attempt import Attempt
 from evo.domain.experiment import ROOT, Experiment
 from evo.errors import Busy, Denied, EvoError, NotFound, Refused, RunFailed, RunTimedOut
-from evo.lightdata import dataclass
+from evo.lightdata import dataclass, replace
 from evo.ops import epoch, gating
 from evo.ops.collect import Collected, collect
 from evo.ops.judge import Judge

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import statistics
-from dataclasses import replace
 from pathlib import Path
 
 from evo.data.reader import read_items
@@ -19,6 +18,7 @@ from evo.domain.upkeep_views import ScratchView
 from evo.errors import NotFound, Refused, UsageError, nearest
 from evo.files import sha256_text
 from evo.gate.statistics import score_error
+from evo.lightdata import replace
 from evo.ops.judge import eval_job, evaluate, generation, pinned_items, present_judge, write_items
 from evo.ops.launch import weights_folder
 from evo.ops.progress import OnTick, Tick, silent

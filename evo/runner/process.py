@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +30,12 @@ def current() -> ProcessId:
 
 def is_here(process: ProcessId) -> bool:
     """Whether this machine (and pid namespace) can tell if `process` lives."""
-    return proc.is_here(asdict(process))
+    return proc.is_here(vars(process))
 
 
 def is_alive(process: ProcessId) -> bool:
     """False also for a process of another host: ask `is_here` first."""
-    return proc.is_alive(asdict(process))
+    return proc.is_alive(vars(process))
 
 
 def supervisor_of(folder: Path) -> ProcessId | None:

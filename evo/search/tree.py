@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from evo.errors import UsageError
@@ -21,8 +20,7 @@ NOWHERE = -1
 _NUMBERED = re.compile(r"(?:exp_)?(\d+)")
 
 
-@dataclass(frozen=True, slots=True)
-class SearchNode:
+class SearchNode(NamedTuple):
     """One experiment. Gains are paired mean dev differences to the root of this epoch, direction-adjusted, in units.
 
     `gain` and `variance` (s_k², see `Sighting`) are None for what does not count in this epoch: a node that is pending,

@@ -10,13 +10,12 @@ import json
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator
-from dataclasses import field
 
 from evo import clock
 from evo.domain.experiment import BARREN, MOVES, RETURNS, ROOT, Experiment, Standing, experiment_id
 from evo.domain.score import Score
 from evo.errors import NotFound, Refused, nearest
-from evo.lightdata import dataclass
+from evo.lightdata import dataclass, field
 from evo.store import events
 from evo.store.checks import finite, finite_score
 from evo.store.db import transaction

@@ -7,7 +7,6 @@ nothing is. Every number is checked before the transaction begins.
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import field
 from typing import Literal, NamedTuple
 
 from evo import clock
@@ -15,7 +14,7 @@ from evo.domain.attempt import Outcome
 from evo.domain.item import ItemResult
 from evo.domain.score import Score
 from evo.errors import UsageError
-from evo.lightdata import dataclass
+from evo.lightdata import dataclass, field
 from evo.store import events, results
 from evo.store.checks import finite, finite_results, finite_score, number
 from evo.store.db import transaction

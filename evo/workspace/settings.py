@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from evo import config as schema
 from evo.config import EvoConfig
 from evo.errors import NotFound
 from evo.files import sha256_file, write_json
-from evo.lightdata import dataclass
+from evo.lightdata import dataclass, replace
 from evo.validation import plain, restore, to_name, validate
 from evo.workspace.layout import Layout
 from evo.workspace.values import check_key, known_keys, parse_value

@@ -9,13 +9,13 @@ import functools
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import is_dataclass
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from evo.bounds import Ge, Gt, Le, Lt, MinLen
 from evo.config import EvoConfig, config_keys
 from evo.errors import UsageError, nearest
+from evo.lightdata import is_dataclass
 from evo.validation import to_name
 
 _WORDS: dict[str, object] = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}

@@ -13,7 +13,6 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +23,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from evo.config import EvoConfig
 from evo.errors import FileFormatError, NotFound, UsageError
 from evo.files import write_text
+from evo.lightdata import is_dataclass
 from evo.validation import Place, hints_of, to_key, to_name, validate
 from evo.workspace.values import check_key, parse_value
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
+from evo.lightdata import dataclass
 from evo.search.posterior import Posterior
 from evo.search.ranking import UcbRules
 from evo.search.tree import ROOT, Tree
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     import random
 
 
-@dataclass
 class ItemLeaders:
     """For each dev item the nodes that do best on it. Results are direction-adjusted, in the same item order."""
 
-    best: list[float] = field(default_factory=list)
-    holders: list[list[int]] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.best: list[float] = []
+        self.holders: list[list[int]] = []
 
     def add(self, i: int, results: Sequence[float]) -> None:
         """Let node `i` compete; the first one sets the items."""
