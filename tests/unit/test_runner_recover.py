@@ -10,7 +10,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from jobs import TOKEN, make_job
+from jobs import TOKEN, eventually, make_job
 
 from evo.domain.job import AttemptFolder, ProcessId, Result
 from evo.runner import process, records, recover
@@ -119,6 +119,7 @@ def test_a_supervisor_that_starts_after_the_sweep_stands_down(tmp_path: Path) ->
     assert wait(local, [local.submit(job, token=TOKEN)], timeout_s=5)
     assert not (tmp_path / "trained-anyway").exists()
     handle = local.submit(make_job(tmp_path, "sleep 0.3; echo good > output/w"), token="tok-of-a-later-claim")
+    assert eventually(lambda: local.poll([handle])[0].stage == "training")
     assert process.sweep(tmp_path, token=TOKEN) == set()
     assert wait(local, [handle], timeout_s=5)
     assert json.loads(AttemptFolder(tmp_path).result.read_text())["outcome"] == "ok"
