@@ -31,14 +31,15 @@ def synthetic_tree(path: Path, n: int, seed: int, *, items: int = 8) -> None:
                 _insert(db, (number, parent, state), [float(rng.random() < 0.5) for _ in range(items)])
 
 
-def chain(path: Path, n: int) -> None:
-    """A new database with `n` pending experiments in one line under the root."""
+def chain(path: Path, n: int, *, state: str = "pending") -> None:
+    """A new database with `n` experiments of one standing in one line under the root; all `open` ones are scored."""
     database.create(path)
     with contextlib.closing(database.connect(path)) as db:
         db.execute("PRAGMA synchronous = OFF")
         with database.transaction(db):
             for number in range(n + 1):
-                _insert(db, (number, number - 1 if number else None, "pending" if number else "committed"), [])
+                scores = [0.0, 1.0, float(number % 2)] if state == "open" else []
+                _insert(db, (number, number - 1 if number else None, state if number else "committed"), scores)
 
 
 def _plan(n: int, rng: random.Random) -> Iterator[tuple[int, int | None, str]]:

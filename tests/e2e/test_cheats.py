@@ -1,0 +1,124 @@
+"""A training run that lies about itself: the recorded score is evo's own each time, and a no-op is never committed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+from proclist import processes_of
+from workspaces import SCORE, evo, make_command_workspace, new, skilled
+
+TRUE_SKILL = 0.3
+HONEST = f"""\
+import json, os, pathlib, sys, time
+job = pathlib.Path(os.environ["EVO_JOB"])
+pathlib.Path(os.environ["EVO_CHECKPOINT_DIR"], "skill.txt").write_text("{TRUE_SKILL}")
+"""
+FORGED = """\
+dev = [json.loads(line)["id"] for line in open("data/dev.jsonl")]
+rows = [{"item": item, "sample": 0, "score": 1.0, "output_hash": "h", "output": "x"} for item in dev]
+summary = {
+    "eval_hash": json.load(open(job / "eval" / "job.json"))["eval_hash"], "split": "dev", "n": len(dev),
+    "weights_hash": "w", "seconds": 0.1, "engine": "command",
+}
+def forge():
+    (job / "eval").mkdir(exist_ok=True)
+    (job / "eval" / "results.jsonl").write_text("".join(json.dumps(row) + "\\n" for row in rows))
+    (job / "eval" / "summary.json").write_text(json.dumps(summary))
+"""
+CHEATS = {
+    "says it is perfect": """
+print(json.dumps({"score": 1.0}))
+pathlib.Path(os.environ["EVO_RESULT_PATH"]).write_text('{"score": 1.0}')
+(job / "result.json").write_text(json.dumps({"token": "guess", "outcome": "ok", "stage": "evaluate", "score": 1.0}))
+""",
+    "writes what the evaluator writes": FORGED
+    + """
+forge()
+(job / "trained.json").write_text('{"token": "guess", "train_seconds": 1}')
+order = json.loads((job / "eval" / "job.json").read_text())
+order |= {"command": "python cheat.py", "pinned_dir": os.getcwd(), "low": 1.0}
+(job / "eval" / "job.json").write_text(json.dumps(order))
+""",
+    "edits the scorer in its worktree": """
+pathlib.Path("score.py").write_text("raise SystemExit('a scorer of the experiment ran')")
+""",
+    "leaves a child that writes late": """
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        os.execve(sys.executable, [sys.executable, "late.py", str(job)], {})
+    os._exit(0)
+os.wait()
+while not pathlib.Path("late.ran").exists():
+    time.sleep(0.01)
+""",
+}
+LATE = f"""\
+import json, pathlib, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+job = pathlib.Path(sys.argv[1])
+{FORGED}
+for _ in range(300):
+    forge()
+    (job / "result.json").write_text(json.dumps({{"token": "guess", "outcome": "ok", "stage": "evaluate"}}))
+    pathlib.Path("late.ran").touch()
+    time.sleep(0.02)
+"""
+
+
+def true_score(workspace: Path, skill: float) -> float:
+    """What score.py measures, worked out here from the dev items alone."""
+    ids = [json.loads(line)["id"] for line in (workspace / "data" / "dev.jsonl").read_text().splitlines()]
+    luck = [int(hashlib.sha256(id_.encode()).hexdigest()[:8], 16) / 2**32 for id_ in ids]
+    return sum(value < skill for value in luck) / len(luck)
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Scored baseline; the scorer is committed, so every worktree has a copy of it."""
+    root = make_command_workspace(tmp_path_factory.mktemp("cheats") / "ws", "run.grace-s=0.2")
+    assert evo("run", "exp_0000", cwd=root).code == 0
+    return root
+
+
+@pytest.mark.parametrize("cheat", CHEATS)
+def test_a_run_does_not_score_itself(workspace: Path, cheat: str) -> None:
+    """A3; §12: an experiment editing its own scorer, a hand-typed score."""
+    made = evo("new", "--parent", "exp_0000", "--recipe", "command", "--set", "argv=python cheat.py", "-m", cheat,
+               cwd=workspace)  # fmt: skip
+    worktree = Path(made.data["worktree"])
+    assert (worktree / "score.py").read_text() == SCORE
+    (worktree / "cheat.py").write_text(HONEST + CHEATS[cheat])
+    (worktree / "late.py").write_text(LATE)
+    ran = evo("run", made.data["id"], cwd=workspace)
+    assert ran.code == 0, ran.out + ran.err
+    assert ran.data["score"]["mean"] == pytest.approx(true_score(workspace, TRUE_SKILL))
+    assert ran.data["state"] == "open"
+    assert processes_of(workspace, made.data["id"]) == []
+
+
+def copies_of_the_parent(workspace: Path, parent: str) -> list[str]:
+    """Ten children with other names and seeds, each with its parent's weights."""
+    copy = """argv=sh -c 'cp "$EVO_SEED_ARTIFACT"/* "$EVO_CHECKPOINT_DIR/"'"""
+    return [new(workspace, copy, f"idea {seed}", "--parent", parent, "--seed", str(seed)) for seed in range(10)]
+
+
+@pytest.mark.parametrize("mode", ["certify", "every-run"])
+def test_ten_copies_of_the_parent_are_committed_zero_times(tmp_path: Path, mode: str) -> None:
+    """§12: a tie or a no-op committed. The parent beats the base by far, so its copies look as good on dev."""
+    workspace = make_command_workspace(tmp_path / "ws", f"gate.mode={mode}", n=150)
+    parent = new(workspace, skilled(0.9), "a real gain", "--parent", "exp_0000")
+    original = evo("run", parent, cwd=workspace).data
+    assert original["state"] == "committed"
+    for copy in copies_of_the_parent(workspace, parent):
+        ran = evo("run", copy, cwd=workspace).data
+        assert (ran["noop"], ran["state"], ran["certificate"]) == (True, "open", None)
+        assert ran["score"] == original["score"]
+    refused = evo("certify", copy, cwd=workspace)
+    assert refused.code == 4
+    assert "no-op" in refused.error["message"]
+    status = evo("status", cwd=workspace).data
+    assert (status["committed"], status["looks"]["used"], status["states"]["committed"]) == (parent, 1, 2)
