@@ -12,10 +12,11 @@ from importlib import import_module
 from typing import NamedTuple, NoReturn
 
 from evo.cli import output
-from evo.cli.commands import BY_NAME, COMMANDS
+from evo.cli.commands import BY_NAME, COMMANDS, Command
 from evo.domain.views import Reply
 from evo.errors import EvoError, UsageError, nearest
 
+INTERRUPTED = 130
 USAGE = """Usage: evo COMMAND [OPTIONS]
 
   evo demo                      grow a tree of real training runs here, offline
@@ -76,12 +77,17 @@ def dispatch(args: list[str]) -> Reply | None:
     command = BY_NAME.get(args[0])
     if command is None:
         raise UsageError(f"no command named {args[0]!r}", hint=nearest(args[0], BY_NAME))
-    words = args[1:]
-    if command.plain and len(words) == command.words and not any(word.startswith("-") for word in words):
-        module, _, function = command.plain.partition(":")
-        reply: Reply = getattr(import_module(module), function)(*words)
-        return reply
-    return invoke(command.module, args)
+    return answer_plainly(command, args[1:]) or invoke(command.module, args)
+
+
+def answer_plainly(command: Command, words: list[str]) -> Reply | None:
+    """The reply of a command that knows how to do without the parser for these words."""
+    is_bare = len(words) == command.words and not any(word.startswith("-") for word in words)
+    if not command.plain or not (is_bare or command.words is None):
+        return None
+    module, _, function = command.plain.partition(":")
+    reply: Reply | None = getattr(import_module(module), function)(*words)
+    return reply
 
 
 def invoke(module: str, args: list[str]) -> Reply | None:
@@ -100,6 +106,8 @@ def invoke(module: str, args: list[str]) -> Reply | None:
         raise UsageError(error.format_message(), hint=f"evo {args[0]} -h") from None
     except typer.Abort:
         raise KeyboardInterrupt from None
+    if reply == INTERRUPTED:  # typer has swallowed a KeyboardInterrupt
+        raise KeyboardInterrupt
     return reply if isinstance(reply, Reply) else None
 
 
@@ -121,7 +129,7 @@ def run(argv: list[str]) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         output.warn("interrupted")
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
-from workspaces import Answer, evo
+from proclist import processes_of
+from workspaces import Answer, clean_environment, evo
 
 from evo import assets
 from evo.cli.render.demo import demo as render
@@ -47,6 +52,24 @@ def test_every_trial_fits_the_shipped_recipe(tmp_path: Path) -> None:
     (tmp_path / "recipe" / "train.py").write_text("pass\n")
     few = load_recipe(None, tmp_path / "recipe").config
     assert few.data.train[0].n == 100
+
+
+def test_an_interrupt_ends_what_runs_and_says_so(tmp_path: Path) -> None:
+    """Exit code 130, nothing left running, and the workspace can be gone on with."""
+    argv = [sys.executable, "-m", "evo", "demo", str(tmp_path / "tree")]
+    started = subprocess.Popen(argv, env=clean_environment(), stderr=subprocess.PIPE, text=True)
+    assert started.stderr is not None
+    assert str(tmp_path) in started.stderr.readline()
+    while not any((tmp_path / "tree" / ".evo" / "attempts").glob("exp_0000/1/supervisor.json")):
+        time.sleep(0.05)
+    started.send_signal(signal.SIGINT)
+    _, said = started.communicate(timeout=30)
+    assert (started.returncode, said.splitlines()[-1]) == (130, "interrupted")
+    assert evo("status", cwd=tmp_path / "tree").data["experiments"] == 1
+    deadline = time.monotonic() + 20
+    while found := processes_of(tmp_path / "tree"):
+        assert time.monotonic() < deadline, f"still running: {found}"
+        time.sleep(0.1)
 
 
 def test_the_end_says_so_when_nothing_was_certified() -> None:

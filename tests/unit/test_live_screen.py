@@ -109,10 +109,10 @@ def test_less_is_better_turns_best_and_worse_round() -> None:
 def test_tree_shows_guide_score_standing_technique_and_hypothesis() -> None:
     """The growing tree."""
     rows = [row.rstrip() for row in plain(tree_lines(state(), 116, 8))]
-    assert rows[0].startswith("◇ exp_0000        0.373 ±.055          baseline    base")
-    assert rows[1].startswith("╰─◆ exp_0001      0.523 ±.057  +0.150  committed   sft lora 2e-4 a timid rate is safe")
-    assert rows[2].startswith("  ├─▼ exp_0002    0.020 ±.016  -0.503  open, worse sft lora 2e-2 far more is best")
-    assert rows[3].startswith("  ├─✗ exp_0003    –                    failed      sft lora 1e-3 one matrix is enough")
+    assert rows[0].startswith("◇ exp_0000        0.373 ±.055          baseline     base")
+    assert rows[1].startswith("╰─◆ exp_0001      0.523 ±.057  +0.150  committed    sft lora 2e-4 a timid rate is safe")
+    assert rows[2].startswith("  ├─▼ exp_0002    0.020 ±.016  -0.503  open, worse  sft lora 2e-2 far more is best")
+    assert rows[3].startswith("  ├─✗ exp_0003    –                    failed       sft lora 1e-3 one matrix is enough")
     assert rows[3].endswith("· nonzero_exit")
     assert rows[5].startswith("    ╰─⠸ exp_0005")
     assert "training 4s" in rows[5]
@@ -124,7 +124,7 @@ def test_at_80_columns_long_lines_end_in_an_ellipsis_and_the_score_stays() -> No
     row = plain(tree_lines(state(), 76, 8))[5]
     assert len(row) == 76
     assert row.rstrip().endswith("…")
-    assert "training 4s sft lora 5e-3 between" in row
+    assert "training 4s  sft lora 5e-3 between" in row
     assert "0.523  committed" in plain(tree_lines(state(), 76, 8))[1]
     head = plain(frame(state(), 80, 24))[0]
     assert "◆2 ●2 ✗1 ⠸1" in head, "the words of the counts give way to the looks"

@@ -21,6 +21,7 @@ WIDE = 92
 """From this width on there is room for intervals and for the difference to the parent."""
 ID = 11
 """Mark, blank and id."""
+STANDING = 12
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def line(state: LiveState, row: Row, width: int, *, reach: int) -> Text:
         fitted(name, reach + ID),
         fitted(Text(score_words(node, is_wide=is_wide), style=mark.style), 12 if is_wide else 6),
         *([fitted(Text(delta, style="dim"), 7)] if is_wide else []),
-        fitted(Text(words, style=style), 11),
+        fitted(Text(words, style=style), STANDING),
         fitted(Text(node.technique, style="magenta"), 13),
         Text.assemble(node.hypothesis, (f" · {node.failure}" if node.failure else "", "red")),
     ]
@@ -101,7 +102,8 @@ def standing(state: LiveState, node: Node) -> tuple[str, str]:
     """The word for how an experiment stands, and its style: what it is doing, while it is doing something."""
     work = state.stages.get(node.id)
     if work is not None:
-        return f"{work.stage} {int(work.seconds)}s"[:11], f"bold {palette.RUNNING}"
+        timed = f"{work.stage} {int(work.seconds)}s"
+        return timed if len(timed) <= STANDING else work.stage, f"bold {palette.RUNNING}"
     mark = standing_mark(node, state)
     if mark is palette.WORSE:
         return "open, worse", mark.style
