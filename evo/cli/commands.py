@@ -9,14 +9,15 @@ from typing import NamedTuple
 
 
 class Command(NamedTuple):
-    """`plain`: the function that answers when the name is followed by `words` bare words; it spares the parser."""
+    """`plain`: a function that answers without the parser, where the name is followed by `words` bare words; where
+    `words` is None it is given whatever follows, and may decline."""
 
     name: str
     module: str
     group: str
     help: str
     plain: str = ""
-    words: int = 0
+    words: int | None = 0
 
 
 COMMANDS = (
@@ -27,7 +28,14 @@ COMMANDS = (
     Command("recipe", "recipe", "set up", "List, show, copy or check recipes."),
     Command("completion", "completion", "set up", "Print the completion script for bash, zsh or fish."),
     Command("data", "data", "set up", "Seal gold items into splits; show and check them."),
-    Command("new", "new", "tree", "Branch a new experiment from a parent."),
+    Command(
+        "new",
+        "new",
+        "tree",
+        "Branch a new experiment from a parent.",
+        plain="evo.cli.branching:new_plainly",
+        words=None,
+    ),
     Command(
         "run",
         "run",

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
+from evo.cli.branching import new_reply
 from evo.cli.options import leaf
-from evo.domain.views import Hint, NewGridView, Reply
-from evo.ops import new as ops
-from evo.session import open_session
+from evo.domain.views import Reply
+from evo.ops.new import NewRequest
 
 app = leaf()
 
@@ -31,11 +31,6 @@ def new(
 
     Branch a new experiment. The same arguments give the same node.
     """
-    request = ops.NewRequest(
-        recipe, hypothesis, parent, tuple(settings or ()), tuple(grid or ()), seed, from_artifact, key
+    return new_reply(
+        NewRequest(recipe, hypothesis, parent, tuple(settings or ()), tuple(grid or ()), seed, from_artifact, key)
     )
-    with open_session() as session:
-        made = ops.new(session, request)
-    hints = tuple(Hint(f"evo run {view.id}", "train and evaluate it") for view in made.views)
-    view = made.views[0] if not grid else NewGridView(made.views)
-    return Reply(view, hints, made.warnings)

@@ -6,7 +6,7 @@ Invariant: a measured score is stored in one transaction before any other step, 
 from __future__ import annotations
 
 import json
-import statistics
+import math
 from collections.abc import Mapping
 from typing import Literal
 
@@ -132,7 +132,7 @@ def measure(session: Session, attempt: Attempt, graded: list[ItemResult], *, epo
     runs = [per_item(graded), *other_seeds(session, attempt, epoch=epoch)]
     means = mean_over_seeds(runs)
     values = list(means.values())
-    score = Score(statistics.fmean(values), score_error(values), len(values))
+    score = Score(math.fsum(values) / len(values), score_error(values), len(values))
     if attempt.experiment == ROOT:
         meta.set(session.db, "metric_unit", unit_of(session.metric, values))
         return Measurement(score, None, len(runs))
@@ -157,7 +157,10 @@ def unit_of(metric: Metric, values: list[float]) -> float:
     """1 for scores in [0, 1], else the base's per-item standard deviation (1 where that is nothing)."""
     if (metric.low, metric.high) == (0.0, 1.0):
         return 1.0
-    return statistics.stdev(values) if len(set(values)) > 1 else 1.0
+    if len(set(values)) < 2:
+        return 1.0
+    mean = math.fsum(values) / len(values)
+    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
 
 
 def other_seeds(session: Session, attempt: Attempt, *, epoch: str) -> list[dict[str, float]]:

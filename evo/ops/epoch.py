@@ -6,7 +6,7 @@ anything else may be compared; other experiments come over one by one, by `evo r
 
 from __future__ import annotations
 
-import statistics
+import math
 from typing import cast
 
 from evo.beliefs import form_beliefs, remember_best
@@ -82,7 +82,7 @@ def store_epoch(session: Session, judge: Judge, experiment: Experiment, graded: 
         experiment.primary_attempt or 1,
         judge.eval_hash,
         graded,
-        Score(statistics.fmean(values), score_error(values), len(values)),
+        Score(math.fsum(values) / len(values), score_error(values), len(values)),
         gain=gain.gain if gain else 0.0,
         gain_var=gain.variance if gain else 0.0,
         has_forbidden=any(result.is_forbidden for result in graded),

@@ -7,7 +7,7 @@ from pathlib import Path
 from evo.config import ParamSpec
 from evo.domain.upkeep_views import ParamView, RecipeCheckView, RecipeDetailView, RecipeRowView, RecipesView
 from evo.errors import NotAWorkspace
-from evo.workspace import recipes
+from evo.workspace import recipe_check, recipes
 from evo.workspace.layout import Layout, find_root
 
 
@@ -70,4 +70,4 @@ def copy(name: str, to: str) -> Path:
 
 def check(name: str) -> RecipeCheckView:
     folder = recipes.find_folder(here(), name)
-    return RecipeCheckView(str(folder), [str(fault) for fault in recipes.check(folder)])
+    return RecipeCheckView(str(folder), [str(fault) for fault in recipe_check.check(folder)])

@@ -6,7 +6,6 @@ changed afterwards is refused. Weights are safetensors: a pickle would run code 
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import shutil
@@ -217,7 +216,7 @@ def _evaluation_files(layout: Layout, config: EvoConfig) -> dict[str, Path]:
 def _check_python(path: Path) -> None:
     if path.suffix == ".py":
         try:
-            ast.parse(path.read_bytes(), filename=str(path))
+            compile(path.read_bytes(), str(path), "exec")
         except SyntaxError as error:
             raise FileFormatError(path, f"is not Python: {error.msg}", line=error.lineno) from None
 

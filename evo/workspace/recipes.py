@@ -6,10 +6,8 @@ by hash where recipe.yaml did not change since the last write.
 
 from __future__ import annotations
 
-import ast
 import json
 import shutil
-from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
@@ -24,7 +22,7 @@ from evo.workspace.layout import Layout
 from evo.workspace.params import apply_params, check_param, grid
 from evo.workspace.settings import schema_hash
 
-__all__ = ["RecipeSource", "apply_params", "check", "copy", "find_recipe", "grid", "load_recipe", "names", "refresh"]
+__all__ = ["RecipeSource", "apply_params", "copy", "find_recipe", "grid", "load_recipe", "names", "refresh"]
 
 CONFIG = "recipe.yaml"
 PAGE = "train.py"
@@ -39,16 +37,6 @@ class RecipeSource:
     config: RecipeConfig
     sha256: str
     is_shipped: bool
-
-
-@dataclass(frozen=True)
-class Fault:
-    path: str
-    line: int | None
-    problem: str
-
-    def __str__(self) -> str:
-        return f"{self.path}" + (f", line {self.line}" if self.line else "") + f": {self.problem}"
 
 
 def shipped() -> Path:
@@ -102,23 +90,23 @@ def refresh(layout: Layout) -> None:
 def keep(layout: Layout, folder: Path) -> None:
     """Keep a validated copy of the recipe in `folder`; every folder with the same recipe.yaml shares it."""
     path = folder / CONFIG
-    text = _read(path)
+    text = read_config(path)
     kept = _copy_path(layout, text)
     if not kept.is_file():
-        write_json(kept, plain(_validated(path, text)))
+        write_json(kept, plain(validated(path, text)))
 
 
 def _config(layout: Layout | None, path: Path) -> RecipeConfig:
-    text = _read(path)
+    text = read_config(path)
     if layout is not None:
         try:
             return restore(RecipeConfig, json.loads(_copy_path(layout, text).read_bytes()))
         except (OSError, ValueError):
             pass
-    return _validated(path, text)
+    return validated(path, text)
 
 
-def _read(path: Path) -> str:
+def read_config(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -131,7 +119,7 @@ def _copy_path(layout: Layout, text: str) -> Path:
     return layout.cache / "recipes" / f"{sha256_text(schema_hash() + text)}.json"
 
 
-def _validated(path: Path, text: str) -> RecipeConfig:
+def validated(path: Path, text: str) -> RecipeConfig:
     document = import_module("evo.workspace.yamlfile").parse(text, path=path)
     config = validate(RecipeConfig, document.data, path=path, line_of=document.line_of)
     for name, spec in config.params.items():
@@ -144,47 +132,6 @@ def _validated(path: Path, text: str) -> RecipeConfig:
             problem = error.message.removeprefix(f"{name}: ")
             raise FileFormatError(path, problem, line=line, field=f"params.{name}.default") from None
     return config
-
-
-def check(folder: Path) -> list[Fault]:
-    """Everything that is wrong with a recipe, as far as it can be seen without running it."""
-    return [*_faults_of_config(folder), *_faults_of_pages(folder)]
-
-
-def _faults_of_config(folder: Path) -> Iterator[Fault]:
-    path = folder / CONFIG
-    try:
-        config = _validated(path, _read(path))
-    except FileFormatError as error:
-        field = f"field {error.field}: " if error.field else ""
-        hint = f" ({error.hint})" if error.hint else ""
-        yield Fault(error.path, error.line, field + error.message.partition(": ")[2] + hint)
-        return
-    except NotFound as error:
-        yield Fault(str(path), None, error.message)
-        return
-    if not (folder / PAGE).is_file() and "argv" not in config.params:
-        yield Fault(str(folder / PAGE), None, "is missing, and no parameter argv stands in for it")
-    aliases = [spec.alias for spec in config.params.values() if spec.alias]
-    for alias in sorted({alias for alias in aliases if aliases.count(alias) > 1 or alias in config.params}):
-        yield Fault(str(path), None, f"the alias {alias!r} means two parameters")
-
-
-def _faults_of_pages(folder: Path) -> Iterator[Fault]:
-    for path in sorted(folder.glob("*.py")):
-        try:
-            tree = ast.parse(path.read_bytes(), filename=str(path))
-        except SyntaxError as error:
-            yield Fault(str(path), error.lineno, f"is not Python: {error.msg}")
-            continue
-        for node in ast.walk(tree):
-            if isinstance(node, ast.keyword) and node.arg == "device_map" and _is_auto(node.value):
-                problem = 'device_map="auto" spreads the model over devices that the trainer does not know of'
-                yield Fault(str(path), node.value.lineno, problem)
-
-
-def _is_auto(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and node.value == "auto"
 
 
 def copy(layout: Layout, name: str, *, to: str = "") -> Path:

@@ -19,7 +19,7 @@ from evo.domain.job import Job, RunFacts
 from evo.errors import UsageError
 from evo.files import write_json
 from evo.validation import plain
-from evo.workspace import recipes
+from evo.workspace import recipe_check, recipes
 from evo.workspace.params import apply_params
 
 ROOT = Path(__file__).parents[2]
@@ -40,7 +40,7 @@ def modules_of(page: Path) -> set[str]:
 
 
 def test_a_recipe_is_valid_and_named_after_its_folder(folder):
-    assert recipes.check(folder) == []
+    assert recipe_check.check(folder) == []
     assert recipes.load_recipe(None, folder).config.name == folder.name
 
 

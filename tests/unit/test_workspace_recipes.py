@@ -7,7 +7,8 @@ import pytest
 from evo import assets
 from evo.errors import FileFormatError, NotFound, Refused, UsageError
 from evo.workspace.layout import Layout
-from evo.workspace.recipes import check, copy, find_recipe, load_recipe, names, refresh
+from evo.workspace.recipe_check import check
+from evo.workspace.recipes import copy, find_recipe, load_recipe, names, refresh
 
 GOOD = """\
 name: tiny

@@ -1,0 +1,49 @@
+"""What `evo new` does once its words are read; apart from the parser, which plain words need not build."""
+
+from __future__ import annotations
+
+from evo.cli.quick import read_options
+from evo.domain.views import Hint, NewGridView, Reply
+from evo.ops import new as ops
+from evo.session import open_session
+
+OPTIONS = {
+    "--recipe": "recipe",
+    "-m": "hypothesis",
+    "--hypothesis": "hypothesis",
+    "--parent": "parent",
+    "--set": "settings",
+    "--grid": "grid",
+    "--from-artifact": "from_artifact",
+    "--key": "key",
+}
+MANY = ("settings", "grid")
+
+
+def new_plainly(*words: str) -> Reply | None:
+    """The reply to plain words; None where the parser is needed."""
+    found = read_options(words, OPTIONS)
+    if found is None or not {"recipe", "hypothesis"} <= found.keys():
+        return None
+    if any(len(values) > 1 for key, values in found.items() if key not in MANY):
+        return None
+    one = {key: values[0] for key, values in found.items() if key not in MANY}
+    return new_reply(
+        ops.NewRequest(
+            recipe=one["recipe"],
+            hypothesis=one["hypothesis"],
+            parent=one.get("parent"),
+            settings=tuple(found.get("settings", ())),
+            grid=tuple(found.get("grid", ())),
+            from_artifact=one.get("from_artifact"),
+            key=one.get("key"),
+        )
+    )
+
+
+def new_reply(request: ops.NewRequest) -> Reply:
+    with open_session() as session:
+        made = ops.new(session, request)
+    hints = tuple(Hint(f"evo run {view.id}", "train and evaluate it") for view in made.views)
+    view = made.views[0] if not request.grid else NewGridView(made.views)
+    return Reply(view, hints, made.warnings)
