@@ -57,14 +57,18 @@ def test_every_trial_fits_the_shipped_recipe(tmp_path: Path) -> None:
 def test_an_interrupt_ends_what_runs_and_says_so(tmp_path: Path) -> None:
     """Exit code 130, nothing left running, and the workspace can be gone on with."""
     argv = [sys.executable, "-m", "evo", "demo", str(tmp_path / "tree")]
-    started = subprocess.Popen(argv, env=clean_environment(), stderr=subprocess.PIPE, text=True)
-    assert started.stderr is not None
-    assert str(tmp_path) in started.stderr.readline()
-    while not any((tmp_path / "tree" / ".evo" / "attempts").glob("exp_0000/1/supervisor.json")):
-        time.sleep(0.05)
-    started.send_signal(signal.SIGINT)
-    _, said = started.communicate(timeout=30)
-    assert (started.returncode, said.splitlines()[-1]) == (130, "interrupted")
+    with subprocess.Popen(argv, env=clean_environment(), stderr=subprocess.PIPE, text=True) as started:
+        try:
+            while not any((tmp_path / "tree" / ".evo" / "attempts").glob("exp_0000/1/supervisor.json")):
+                assert started.poll() is None, started.communicate()
+                time.sleep(0.05)
+            started.send_signal(signal.SIGINT)
+            _, said = started.communicate(timeout=30)
+        finally:
+            started.kill()
+    lines = said.splitlines()
+    assert (started.returncode, lines[-1]) == (130, "interrupted")
+    assert str(tmp_path) in lines[0]
     assert evo("status", cwd=tmp_path / "tree").data["experiments"] == 1
     deadline = time.monotonic() + 20
     while found := processes_of(tmp_path / "tree"):
