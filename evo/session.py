@@ -66,8 +66,5 @@ def open_session(start: Path | None = None, *, readonly: bool = False) -> Iterat
     """The workspace around `start` (default: the working directory). NotAWorkspace when there is none."""
     layout = find_root(start or Path.cwd())
     config = load_config(layout) if readonly else refresh(layout)
-    db = database.connect(layout.db, readonly=readonly)
-    try:
+    with database.opened(layout.db, readonly=readonly) as db:
         yield Session(layout, config, db)
-    finally:
-        db.close()

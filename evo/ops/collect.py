@@ -75,9 +75,14 @@ def collect(session: Session, attempt: Attempt) -> Collected:
 
 def store_result(session: Session, attempt: Attempt, folder: AttemptFolder, result: Result) -> Collected:
     finished = _finished(session, attempt, folder, result)
-    record.finish(session.db, finished)
+    if not record.finish(session.db, finished):  # somebody else bears the attempt by now, or stored it before
+        return Collected(attempt.experiment, attempt.n, "running" if _is_live(session, attempt) else "stored", result)
     ending: Ending = "trained" if finished.outcome == "trained" else "stored"
     return Collected(attempt.experiment, attempt.n, ending, result)
+
+
+def _is_live(session: Session, attempt: Attempt) -> bool:
+    return attempts.get(session.db, attempt.experiment, attempt.n).outcome is None
 
 
 def _finished(session: Session, attempt: Attempt, folder: AttemptFolder, result: Result) -> Finished:

@@ -68,8 +68,12 @@ def grade(session: Session, judge: Judge, experiment: Experiment, on_tick: OnTic
 
 
 def store_epoch(session: Session, judge: Judge, experiment: Experiment, graded: list[ItemResult]) -> None:
-    """Make `graded` the experiment's score in the epoch of `judge`, in one transaction."""
-    means = per_item(graded)
+    """Make `graded` the experiment's score in the epoch of `judge`, in one transaction.
+
+    Where this epoch has results of it (the evaluation was changed back), those stand and make the score.
+    """
+    stands = results.item_means(session.db, experiment.id, eval_hash=judge.eval_hash)
+    means = stands or per_item(graded)
     values = list(means.values())
     gain = None
     if experiment.id == ROOT:
@@ -77,19 +81,17 @@ def store_epoch(session: Session, judge: Judge, experiment: Experiment, graded: 
     else:
         base = results.item_means(session.db, ROOT, eval_hash=judge.eval_hash)
         gain = gain_over(session, experiment.id, means, base, seeds=1)
-    scored = results.Epoch(
-        experiment.id,
-        experiment.primary_attempt or 1,
-        judge.eval_hash,
-        graded,
-        Score(math.fsum(values) / len(values), score_error(values), len(values)),
-        gain=gain.gain if gain else 0.0,
-        gain_var=gain.variance if gain else 0.0,
-        has_forbidden=any(result.is_forbidden for result in graded),
+    score = Score(math.fsum(values) / len(values), score_error(values), len(values))
+    numbers = (gain.gain, gain.variance) if gain else (0.0, 0.0)
+    if stands:
+        experiments.set_scores(session.db, [experiments.Rescored(experiment.id, score, judge.eval_hash, *numbers)])
+        return
+    is_forbidden = any(result.is_forbidden for result in graded)
+    primary = experiment.primary_attempt or 1
+    results.add_epoch(
+        session.db,
+        results.Epoch(experiment.id, primary, judge.eval_hash, graded, score, *numbers, has_forbidden=is_forbidden),
     )
-    if not results.add_epoch(session.db, scored):  # the evaluation was changed back: these results stand already
-        back = experiments.Rescored(experiment.id, scored.score, judge.eval_hash, scored.gain, scored.gain_var)
-        experiments.set_scores(session.db, [back])
 
 
 def rescore(session: Session, identifier: str, on_tick: OnTick = silent) -> str:
