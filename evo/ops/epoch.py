@@ -55,7 +55,9 @@ def _open(session: Session, judge: Judge, changes: list[str]) -> None:
 
 
 def grade(session: Session, judge: Judge, experiment: Experiment, on_tick: OnTick) -> list[ItemResult]:
-    """Dev results of an experiment's weights under `judge`."""
+    """Dev results of an experiment's weights under `judge`; empty where they are stored already."""
+    if results.item_means(session.db, experiment.id, eval_hash=judge.eval_hash):
+        return []  # graded before the evaluation was changed and changed back
     n = experiment.primary_attempt or 1
     folder = session.layout.attempt(experiment.id, n)
     place = AttemptFolder(folder.root / f"epoch-{judge.eval_hash}")
