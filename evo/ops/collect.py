@@ -52,9 +52,21 @@ class Measurement:
 
 
 def controller_of(attempt: Attempt) -> ProcessId | None:
-    if attempt.detached or not attempt.controller:
-        return None
-    return restore(ProcessId, json.loads(attempt.controller))
+    """The process that claimed the attempt."""
+    return restore(ProcessId, json.loads(attempt.controller)) if attempt.controller else None
+
+
+def is_excused(attempt: Attempt, folder: AttemptFolder) -> bool:
+    """True when the machine or the controller vanished: such an attempt is lost and does not count.
+
+    One whose supervisor alone was killed counts, or killing it would buy attempts.
+    """
+    controller, here = controller_of(attempt), process.current()
+    if controller is None or (controller.host, controller.boot_id) != (here.host, here.boot_id):
+        return True
+    if attempt.detached:
+        return not folder.supervisor.is_file()
+    return not process.is_alive(controller)
 
 
 def collect(session: Session, attempt: Attempt) -> Collected:
@@ -63,7 +75,10 @@ def collect(session: Session, attempt: Attempt) -> Collected:
     finding = recover.inspect(folder.root, token=attempt.token, controller=controller_of(attempt))
     if finding.kind in ("running", "starting"):
         return Collected(attempt.experiment, attempt.n, "running")
-    process.sweep(folder.root)
+    process.sweep(folder.root, token=attempt.token)
+    if finding.kind == "lost" and not is_excused(attempt, folder):
+        killed = Result(attempt.token, "killed", "train", failure="supervisor_killed", message=finding.why)
+        return store_result(session, attempt, folder, killed)
     if finding.kind == "lost":
         record.lose(session.db, attempt.experiment, attempt.n, token=attempt.token, reason=finding.why)
         return Collected(attempt.experiment, attempt.n, "lost")
@@ -193,12 +208,17 @@ def primary_weights(session: Session, experiment: str) -> str | None:
 
 
 def has_primary(session: Session, attempt: Attempt) -> bool:
-    """True when the experiment's certificate would speak about another attempt of the same content."""
+    """True when the experiment's weights are those of another attempt of the same content: of its lowest seed.
+
+    Children and certificates hold on to the weights that they were made with.
+    """
     found = experiments.get(session.db, attempt.experiment).primary_attempt
     if found is None or found == attempt.n:
         return False
     primary = attempts.get(session.db, attempt.experiment, found)
-    return primary.content_hash == attempt.content_hash and primary.seed != attempt.seed
+    if primary.content_hash != attempt.content_hash or primary.seed == attempt.seed:
+        return False
+    return primary.seed < attempt.seed or experiments.is_frozen(session.db, attempt.experiment)
 
 
 def declared_artifacts(folder: AttemptFolder) -> list[DeclaredArtifact]:

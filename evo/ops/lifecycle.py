@@ -142,4 +142,4 @@ def mend(session: Session) -> None:
         folder = session.layout.attempt(attempt.experiment, attempt.n).root
         finding = recover.inspect(folder, token=attempt.token, controller=controller_of(attempt))
         if finding.kind in ("lost", "trained"):
-            process.sweep(folder)
+            process.sweep(folder, token=attempt.token)
