@@ -15,16 +15,20 @@ from evo.data import seal
 from evo.domain.experiment import ROOT, Experiment
 from evo.domain.item import ItemResult
 from evo.domain.job import AttemptFolder
-from evo.domain.score import Score, per_item
+from evo.domain.score import Score, mean_over_seeds, per_item
 from evo.errors import Refused
 from evo.evaluate.evalhash import differences
 from evo.gate.statistics import score_error
+from evo.lightdata import replace
 from evo.ops.collect import gain_over, unit_of
 from evo.ops.judge import Judge, eval_job, evaluate, pinned_items, present_judge
 from evo.ops.launch import weights_folder
 from evo.ops.progress import OnTick, Tick, silent
 from evo.session import Session
-from evo.store import events, experiments, meta, results
+from evo.store import attempts, events, experiments, meta, results
+
+Graded = dict[int, list[ItemResult]]
+"""Attempt -> its dev results."""
 
 
 def enter(session: Session, on_tick: OnTick = silent) -> tuple[Judge, tuple[str, ...]]:
@@ -40,9 +44,9 @@ def enter(session: Session, on_tick: OnTick = silent) -> tuple[Judge, tuple[str,
     changes = differences(old, judge.spec)
     standing = [e for e in experiments.all(session.db) if e.state == "committed" and e.primary_attempt is not None]
     graded = {e.id: grade(session, judge, e, on_tick) for e in standing}
-    _open(session, judge, changes)
-    for experiment in standing:
+    for experiment in standing:  # before the epoch begins, so that a kill in between leaves it to the next command
         store_epoch(session, judge, experiment, graded[experiment.id])
+    _open(session, judge, changes)
     said = f"the evaluation changed ({'; '.join(changes)}): a new epoch"
     return judge, (said + (f", {len(standing)} re-scored" if standing else ""),)
 
@@ -54,14 +58,31 @@ def _open(session: Session, judge: Judge, changes: list[str]) -> None:
     events.append(session.db, "epoch", data={"eval_hash": judge.eval_hash, "changes": changes, "at": now()})
 
 
-def grade(session: Session, judge: Judge, experiment: Experiment, on_tick: OnTick) -> list[ItemResult]:
-    """Dev results of an experiment's weights under `judge`; empty where they are stored already."""
-    if results.item_means(session.db, experiment.id, eval_hash=judge.eval_hash):
-        return []  # graded before the evaluation was changed and changed back
-    n = experiment.primary_attempt or 1
+def runs_of(session: Session, experiment: Experiment) -> list[int]:
+    """The attempts whose mean is the score: of each seed the last good one with the primary attempt's content."""
+    tries = attempts.of(session.db, experiment.id)
+    content = next(attempt.content_hash for attempt in tries if attempt.n == experiment.primary_attempt)
+    last = {a.seed: a.n for a in tries if a.outcome == "ok" and a.content_hash == content}
+    return sorted(last.values())
+
+
+def grade(session: Session, judge: Judge, experiment: Experiment, on_tick: OnTick) -> Graded:
+    """Dev results of an experiment's weights under `judge`, by attempt; without those that are stored already.
+
+    They are there where the evaluation was changed and changed back.
+    """
+    missing = [
+        n
+        for n in runs_of(session, experiment)
+        if not results.item_means(session.db, experiment.id, eval_hash=judge.eval_hash, n=n)
+    ]
+    return {n: _grade_run(session, judge, experiment, n, on_tick) for n in missing}
+
+
+def _grade_run(session: Session, judge: Judge, experiment: Experiment, n: int, on_tick: OnTick) -> list[ItemResult]:
     folder = session.layout.attempt(experiment.id, n)
     place = AttemptFolder(folder.root / f"epoch-{judge.eval_hash}")
-    model = weights_folder(session, experiment)
+    model = weights_folder(session, experiment) if experiment.id == ROOT else folder.output
     items = pinned_items(session, "dev")
     job = eval_job(session, judge, split="dev", model=model, out_dir=place.eval_dir, items=items)
     beat = lambda seconds: on_tick(Tick(experiment.id, n, "re-scoring", seconds))  # noqa: E731
@@ -69,31 +90,27 @@ def grade(session: Session, judge: Judge, experiment: Experiment, on_tick: OnTic
     return graded
 
 
-def store_epoch(session: Session, judge: Judge, experiment: Experiment, graded: list[ItemResult]) -> None:
-    """Make `graded` the experiment's score in the epoch of `judge`, in one transaction.
-
-    Where this epoch has results of it (the evaluation was changed back), those stand and make the score.
-    """
-    stands = results.item_means(session.db, experiment.id, eval_hash=judge.eval_hash)
-    means = stands or per_item(graded)
+def store_epoch(session: Session, judge: Judge, experiment: Experiment, graded: Graded) -> None:
+    """Make `graded`, with what is stored of this epoch, the experiment's score: the mean over its seeds."""
+    stored = results.seed_means(session.db, experiment.id, eval_hash=judge.eval_hash)
+    runs = [*stored.values(), *map(per_item, graded.values())]
+    means = mean_over_seeds(runs)
     values = list(means.values())
     gain = None
     if experiment.id == ROOT:
         meta.set(session.db, "metric_unit", unit_of(session.metric, values))
     else:
         base = results.item_means(session.db, ROOT, eval_hash=judge.eval_hash)
-        gain = gain_over(session, experiment.id, means, base, seeds=1)
+        gain = gain_over(session, experiment.id, means, base, seeds=len(runs))
     score = Score(math.fsum(values) / len(values), score_error(values), len(values))
     numbers = (gain.gain, gain.variance) if gain else (0.0, 0.0)
-    if stands:
+    if not graded:
         experiments.set_scores(session.db, [experiments.Rescored(experiment.id, score, judge.eval_hash, *numbers)])
-        return
-    is_forbidden = any(result.is_forbidden for result in graded)
-    primary = experiment.primary_attempt or 1
-    results.add_epoch(
-        session.db,
-        results.Epoch(experiment.id, primary, judge.eval_hash, graded, score, *numbers, has_forbidden=is_forbidden),
-    )
+    is_forbidden = any(result.is_forbidden for rows in graded.values() for result in rows)
+    for n, rows in graded.items():
+        scored = results.Epoch(experiment.id, n, judge.eval_hash, rows, score, *numbers, seeds=len(runs))
+        is_primary = n == experiment.primary_attempt
+        results.add_epoch(session.db, replace(scored, has_forbidden=is_forbidden, is_primary=is_primary))
 
 
 def rescore(session: Session, identifier: str, on_tick: OnTick = silent) -> str:

@@ -13,13 +13,13 @@ import sys
 from pathlib import Path
 
 from evo import registry
-from evo.config import RecipeConfig
+from evo.config import RecipeConfig, ResourceSpec
 from evo.data import mix, seal
 from evo.domain.attempt import Attempt
 from evo.domain.experiment import ROOT, Experiment
 from evo.domain.job import AttemptFolder, Job, RunFacts, Stage
 from evo.errors import NotFound, Refused
-from evo.files import sha256_json, write_json
+from evo.files import read_json, sha256_json, write_json
 from evo.lightdata import dataclass
 from evo.ops.judge import Judge, base_model, eval_job, evaluate_stage, ordinary, pinned_items
 from evo.runner.environment import make_folders, run_environment
@@ -106,7 +106,9 @@ def start_weights(session: Session, experiment: Experiment) -> Path | None:
         return base_model(session)
     folder = weights_folder(session, origin)
     if not folder.is_dir():
-        raise NotFound(f"the weights of {origin.id} are gone: {folder}", hint=f"evo run {origin.id} --rerun")
+        raise NotFound(
+            f"the weights of {origin.id} are gone: {folder}", hint="bring the folder back, or branch elsewhere"
+        )
     return folder
 
 
@@ -127,16 +129,22 @@ def prepare(session: Session, experiment: Experiment) -> Content:
     if experiment.id == ROOT:
         return Content(experiment.commit, "root", RecipeConfig(name="base", technique="base"), None, None)
     worktree = ensure_worktree(session.layout, experiment)
-    committed = commit_worktree(session.layout, experiment.id, f"{experiment.id}: {experiment.hypothesis[:60]}")
     recipe = load_recipe(session.layout, worktree / "recipe").config
-    data = None
-    if recipe.data.train:
-        data = resolve_data(session, recipe)
+    data = resolve_data(session, recipe) if recipe.data.train else None
     start = start_weights(session, experiment)
+    committed = commit_worktree(session.layout, experiment.id, f"{experiment.id}: {experiment.hypothesis[:60]}")
     content_hash = sha256_json(
         [committed.tree, experiment.params, data.sha256 if data else "", start_hash(session, experiment)]
     )
     return Content(committed.sha, content_hash, recipe, data, start)
+
+
+def trained_content(session: Session, experiment: Experiment, trained: Attempt) -> Content:
+    """What a trained attempt has run. Its evaluation needs neither the worktree nor the data any more."""
+    job = session.layout.attempt(experiment.id, trained.n).job
+    resources = ResourceSpec(gpus=read_json(job)["gpus"])
+    recipe = RecipeConfig(name=experiment.recipe, technique=experiment.technique, resources=resources)
+    return Content(trained.commit, trained.content_hash or "", recipe, None, None)
 
 
 def resolve_data(session: Session, recipe: RecipeConfig) -> mix.Resolved:

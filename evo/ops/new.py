@@ -44,7 +44,6 @@ def new(session: Session, request: NewRequest) -> Made:
     if not request.hypothesis.strip():
         raise UsageError("a hypothesis is needed: what do you expect, and why?", hint='-m "two epochs overfit less"')
     source = find_recipe(session.layout, request.recipe)
-    keep(session.layout, source.folder)
     points = grid(request.grid)
     if request.key is not None and len(points) > 1:
         raise UsageError("--key names one experiment; --grid makes several", hint="leave one of the two out")
@@ -85,6 +84,7 @@ def _branch(
     )
     start = start_commit(session, parent)
     experiment, is_new = experiments.add(session.db, wanted)
+    keep(session.layout, source.folder)
     worktree = add_worktree(session.layout, experiment.id, start_commit=start, recipe_folder=source.folder)
     return NewView(experiment.id, is_new, str(worktree), experiment.parent, picked_by or None)
 

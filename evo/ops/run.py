@@ -9,15 +9,16 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from evo import registry
 from evo.clock import parse_duration
 from evo.domain.attempt import Attempt
 from evo.domain.experiment import ROOT, Experiment
-from evo.errors import Busy, Denied, EvoError, NotFound, Refused, RunFailed, RunTimedOut
+from evo.errors import Busy, Denied, EvoError, NotFound, Refused, RunFailed, RunTimedOut, UsageError
 from evo.lightdata import dataclass, replace
 from evo.ops import epoch, gating
 from evo.ops.collect import Collected, collect
 from evo.ops.judge import Judge
-from evo.ops.launch import Content, RunOptions, prepare, submit
+from evo.ops.launch import Content, RunOptions, prepare, submit, trained_content
 from evo.ops.leaks import leaks_of
 from evo.ops.progress import OnTick, Tick, silent
 from evo.runner import watch
@@ -61,8 +62,10 @@ def run(session: Session, request: RunRequest, on_tick: OnTick = silent) -> RunO
 
 
 def run_one(session: Session, request: RunRequest, identifier: str, on_tick: OnTick) -> RunOutcome:
-    experiments.get(session.db, identifier)
+    experiment = experiments.get(session.db, identifier)
     options = options_of(session, request)
+    if identifier != ROOT and experiments.get(session.db, ROOT).score_mean is None:
+        prepare(session, experiment)  # what is wrong with it is told before the baseline is scored
     judge, warnings = epoch.enter(session, on_tick)
     if identifier != ROOT:
         run_baseline(session, judge, options, on_tick)
@@ -72,11 +75,13 @@ def run_one(session: Session, request: RunRequest, identifier: str, on_tick: OnT
     experiment = experiments.get(session.db, identifier)
     if known.owed is None and not is_due(session, experiment, request):
         return RunOutcome(experiment.id, FINISHED_BEFORE, warnings=warnings)
-    content = prepare(session, experiment)
-    refuse_leaks(session, experiment, content)
-    options = replace(options, evaluate_only=known.owed is not None)
-    if known.owed is None:
+    if known.owed is not None:
+        content = trained_content(session, experiment, known.owed)
+    else:
+        content = prepare(session, experiment)
+        refuse_leaks(session, experiment, content)
         refuse_repeats(session, experiment, content, request)
+    options = replace(options, evaluate_only=known.owed is not None)
     try:
         collected = attempt_once(session, experiment, content, judge, options=options, on_tick=on_tick)
     except attempts.FinishedBefore:
@@ -88,8 +93,11 @@ def run_one(session: Session, request: RunRequest, identifier: str, on_tick: OnT
 
 def options_of(session: Session, request: RunRequest) -> RunOptions:
     timeout = request.timeout if request.timeout is not None else session.config.run.timeout
+    executor = request.executor or session.config.run.executor
+    if not registry.load("executor", executor).abilities.is_detachable and request.detach:
+        raise UsageError(f"--detach: the executor {executor} ends with this process", hint="--executor local")
     return RunOptions(
-        executor=request.executor or session.config.run.executor,
+        executor=executor,
         seed=request.seed,
         timeout_s=parse_duration(timeout, name="--timeout"),
         detach=request.detach,
@@ -133,22 +141,29 @@ def is_due(session: Session, experiment: Experiment, request: RunRequest) -> boo
         raise Refused(
             f"{experiment.id} is {experiment.state}: {experiment.state_reason}", hint=f"evo restore {experiment.id}"
         )
-    if experiment.score_mean is None or request.rerun:
+    if experiment.score_mean is None:
         return True
     if experiment.id == ROOT:
         return False
-    seed = experiment.seed if request.seed is None else request.seed
-    ran = [a for a in attempts.of(session.db, experiment.id) if a.outcome == "ok" and a.seed == seed]
-    if not ran:
+    content_hash = prepare(session, experiment).content_hash
+    is_edited = content_hash != experiment.content_hash
+    if is_edited or request.rerun:
+        refuse_frozen(session, experiment, "its worktree was edited" if is_edited else "a rerun has other weights")
         return True
-    if prepare(session, experiment).content_hash == ran[-1].content_hash:
-        return False
+    seed = experiment.seed if request.seed is None else request.seed
+    return not any(
+        attempt.outcome == "ok" and (attempt.seed, attempt.content_hash) == (seed, content_hash)
+        for attempt in attempts.of(session.db, experiment.id)
+    )
+
+
+def refuse_frozen(session: Session, experiment: Experiment, why: str) -> None:
+    """What children started from, and what a certificate speaks about, stays as it is."""
     if experiments.is_frozen(session.db, experiment.id):
         raise Refused(
-            f"{experiment.id} has children or a certificate: its content is frozen, and its worktree was edited",
+            f"{experiment.id} has children or a certificate: its content is frozen, and {why}",
             hint=f'evo new --parent {experiment.id} --recipe {experiment.recipe} -m "…"',
         )
-    return True
 
 
 def refuse_leaks(session: Session, experiment: Experiment, content: Content) -> None:
@@ -166,18 +181,16 @@ def refuse_repeats(session: Session, experiment: Experiment, content: Content, r
     if experiment.id == ROOT:
         return
     seed = experiment.seed if request.seed is None else request.seed
-    twins = [
-        twin
-        for twin in experiments.find_by_content(session.db, content.content_hash, seed)
-        if twin.id != experiment.id and twin.score_mean is not None
-    ]
-    if twins and not request.rerun:
+    finished = experiments.find_by_content(session.db, content.content_hash, seed)
+    twins = [twin.id for twin in finished if twin.score_mean is not None]
+    others = [twin for twin in twins if twin != experiment.id]
+    if others and not request.rerun:
         raise Refused(
-            f"{experiment.id} has the content and seed of {twins[0].id}, which has a score",
+            f"{experiment.id} has the content and seed of {others[0]}, which has a score",
             hint=f"evo run {experiment.id} --rerun runs it all the same, linked and never certifiable",
         )
-    if twins:
-        experiments.link_rerun(session.db, experiment.id, of=twins[0].id)
+    if twins and request.rerun:
+        experiments.link_rerun(session.db, experiment.id, of=twins[0])
 
 
 def run_baseline(session: Session, judge: Judge, options: RunOptions, on_tick: OnTick) -> None:

@@ -188,7 +188,9 @@ def _score_experiment(db: sqlite3.Connection, finished: Finished) -> None:
     places = ", ".join(f"{name} = {opened.format(name)}" for name in ("state", "former_state", "clean_state"))
     db.execute(
         f"UPDATE experiment SET {places}, score_mean = :mean, score_se = :se, score_n = :n_items, epoch = :epoch,"
-        " gain = :gain, gain_var = :gain_var, seeds = :seeds, is_noop = :is_noop, has_forbidden = :has_forbidden,"
+        " gain = :gain, gain_var = :gain_var, seeds = :seeds,"
+        " is_noop = iif(:is_primary OR primary_attempt IS NULL, :is_noop, is_noop),"
+        " has_forbidden = :has_forbidden OR (has_forbidden AND NOT :is_primary),"
         " primary_attempt = iif(:is_primary OR primary_attempt IS NULL, :n, primary_attempt),"
         " commit_sha = coalesce(ran.commit_sha, experiment.commit_sha),"
         " content_hash = coalesce(ran.content_hash, experiment.content_hash)"
