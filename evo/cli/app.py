@@ -116,7 +116,7 @@ def run(argv: list[str]) -> int:
     as_json = "--json" in argv
     try:
         words = split_words(argv)
-        as_json = words.as_json
+        as_json = words.as_json or "--json-lines" in words.args
         if words.folder is not None:
             _enter(words.folder)
         reply = dispatch(words.args)

@@ -20,4 +20,4 @@ def recover() -> Reply:
     """
     with open_session() as session, progress() as on_tick:
         lifecycle.mend(session)
-        return swept_reply(lifecycle.sync(session, on_tick))
+        return swept_reply(lifecycle.sync(session, on_tick, go_on=False))

@@ -9,10 +9,11 @@ from __future__ import annotations
 from evo.beliefs import form_beliefs, remember_best
 from evo.domain.certificate import Look
 from evo.domain.views import CertifyView, LooksView
-from evo.errors import BudgetSpent, Refused
+from evo.errors import BudgetSpent, Denied, Refused
 from evo.evidence import gate_is_on, history_of, rules_of, standpoint, strength, unfit
 from evo.gate import asking
 from evo.gate.decision import Decision
+from evo.lightdata import replace
 from evo.ops import epoch
 from evo.ops.heldout import Side, Sides, decide_on, side
 from evo.ops.progress import OnTick, silent
@@ -51,6 +52,8 @@ def certify(session: Session, identifier: str, on_tick: OnTick = silent) -> Cert
     epoch.enter(session, on_tick)
     if experiment.state == "committed":
         raise Refused(f"{identifier} is committed already", hint="evo show " + identifier)
+    if experiment.state == "contaminated":
+        raise Denied(f"{identifier} is contaminated: {experiment.state_reason}", hint=f"evo show {identifier}")
     if experiment.state != "open":
         raise Refused(f"{identifier} is {experiment.state}; only an open experiment can be certified")
     if reason := unfit(experiment):
@@ -74,7 +77,7 @@ def certify(session: Session, identifier: str, on_tick: OnTick = silent) -> Cert
 def ask(session: Session, candidate: Side, reference: Side, *, zeta: float, on_tick: OnTick = silent) -> CertifyView:
     """Write the look down, evaluate both sides on held-out, decide, record."""
     judge, _ = epoch.enter(session, on_tick)
-    rules, history = rules_of(session), history_of(session)
+    rules = rules_of(session)
     ours, theirs = candidate.experiment.id, reference.experiment.id
     limit = rules.looks if rules.mode != "every-run" else 10**9
     look = gate_rows.reserve_look(
@@ -87,6 +90,7 @@ def ask(session: Session, candidate: Side, reference: Side, *, zeta: float, on_t
         limit=limit,
         evidence=zeta,
     )
+    history = replace(history_of(session), looks=look.k - 1)  # this look's own place: reserved ones before it count
     decision = decide_on(
         session,
         judge,

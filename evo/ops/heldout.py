@@ -126,6 +126,7 @@ def sealed_results(
         pass  # never asked, or cut off
     draft = AttemptFolder(folder.with_name(f"{folder.name}.{os.getpid()}"))
     items = folder.with_name(f"{split}.jsonl")
+    items.parent.mkdir(mode=0o700, exist_ok=True)
     write_items(items, seal.load_split(session.layout.root, split), mode=0o600)
     job = eval_job(session, judge, split=split, model=output_of(session, run), out_dir=draft.eval_dir, items=items)
     stage = "held-out" if split == "heldout" else "vault"

@@ -19,7 +19,7 @@ from evo.data import seal
 from evo.data.reader import read_items
 from evo.domain.item import Item, ItemResult, Split
 from evo.domain.job import AttemptFolder, EvalJob, EvalSummary, Job, RunFacts, Stage
-from evo.errors import FileFormatError, Refused, RunFailed, RunTimedOut, UsageError
+from evo.errors import FileFormatError, NotFound, Refused, RunFailed, RunTimedOut, UsageError
 from evo.evaluate.engine import engine_of
 from evo.evaluate.evalhash import EvalSpec, eval_hash, text_hash
 from evo.files import read_json, sha256_json, write_json, write_jsonl
@@ -74,9 +74,15 @@ def present_judge(session: Session) -> Judge:
 
 
 def base_model(session: Session) -> Path | None:
-    """The folder of the pinned base model, where the workspace has one."""
+    """The folder of the pinned base model, where the workspace has one. NotFound when it is gone."""
     path = meta.get(session.db, "model_path")
-    return None if path is None else Path(path)
+    if path is None:
+        return None
+    if not Path(path).is_dir():
+        raise NotFound(
+            f"the base model is gone: {path}", hint="bring the folder back; another model is another workspace"
+        )
+    return Path(path)
 
 
 def pinned_items(session: Session, split: Split) -> Path:
@@ -171,7 +177,8 @@ def evaluate(
     if folder.root.exists():
         process.sweep(folder.root)
         shutil.rmtree(folder.root)
-    folder.eval_dir.mkdir(parents=True, mode=0o700)
+    folder.root.mkdir(parents=True, mode=0o700)
+    folder.eval_dir.mkdir(mode=0o700)
     write_json(folder.eval_job, plain(job), mode=0o600)
     token = secrets.token_hex(16)
     executor = LocalExecutor()

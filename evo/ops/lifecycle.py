@@ -10,11 +10,12 @@ import time
 from evo.beliefs import form_beliefs, remember_best
 from evo.domain.attempt import Attempt
 from evo.domain.experiment import DISCARD_CLASSES, ROOT
-from evo.errors import Busy, EvoError, Refused, UsageError, nearest
+from evo.errors import Busy, Denied, EvoError, Refused, UsageError, nearest
 from evo.lightdata import dataclass
 from evo.ops.collect import Collected, collect, controller_of
+from evo.ops.leaks import leaks_of
 from evo.ops.progress import OnTick, silent
-from evo.ops.run import RunOutcome, conclude, failure_of
+from evo.ops.run import RunOutcome, RunRequest, conclude, failure_of, run
 from evo.runner import process, records, recover
 from evo.session import Session
 from evo.store import attempts, experiments
@@ -53,7 +54,12 @@ def discard(session: Session, identifier: str, *, reason: str, class_: str = "hy
 
 
 def restore(session: Session, identifier: str) -> str:
-    """Take a discard back: the former standing, never more."""
+    """Take a discard back: the former standing, never more. From contaminated only where the data is clean now."""
+    experiment = experiments.get(session.db, identifier)
+    if experiment.state == "contaminated":
+        found = leaks_of(session, experiment)
+        if found:
+            raise Denied(f"{identifier} is still contaminated: {found}", hint="take those lines out of the data")
     restored = experiments.restore(session.db, identifier, reason="restored")
     remember_best(session, form_beliefs(session))
     return f"{identifier} is {restored.state} again"
@@ -84,8 +90,11 @@ def _live(session: Session, identifier: str) -> Attempt | None:
     return None
 
 
-def sync(session: Session, on_tick: OnTick = silent) -> Swept:
-    """Take in whatever has finished, name what is owed or lost; start nothing but the gate's own evaluations."""
+def sync(session: Session, on_tick: OnTick = silent, *, go_on: bool = True) -> Swept:
+    """Take in whatever has finished and name what is lost; where `go_on`, make good the evaluations that are owed.
+
+    No training is started. What is still owed afterwards has failed again, and says why.
+    """
     swept = Swept([], [], [], [], [])
     for attempt in attempts.live(session.db):
         if attempt.state == "trained":
@@ -95,7 +104,20 @@ def sync(session: Session, on_tick: OnTick = silent) -> Swept:
     for identifier in swept.stored:
         attempt = attempts.of(session.db, identifier)[-1]
         swept.outcomes.append(conclude(session, Collected(identifier, attempt.n, "stored"), (), on_tick))
+    for identifier in list(swept.trained) if go_on else ():
+        _make_good(session, swept, identifier, on_tick)
     return swept
+
+
+def _make_good(session: Session, swept: Swept, identifier: str, on_tick: OnTick) -> None:
+    try:
+        outcome = run(session, RunRequest(identifier), on_tick)
+    except Busy:
+        return  # another process is at it
+    swept.outcomes.append(outcome)
+    if outcome.failure is None:
+        swept.trained.remove(identifier)
+        swept.stored.append(identifier)
 
 
 def first_failure(session: Session, identifiers: list[str]) -> EvoError | None:
@@ -119,7 +141,7 @@ def wait(session: Session, identifiers: list[str], *, timeout_s: float, on_tick:
     total = Swept([], [], [], [], [])
     pause = 0.02
     while True:
-        swept = sync(session, on_tick)
+        swept = sync(session, on_tick, go_on=False)
         for name in ("stored", "lost", "outcomes"):
             getattr(total, name).extend(getattr(swept, name))
         running = [name for name in swept.running if not identifiers or name in identifiers]

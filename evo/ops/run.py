@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from evo import registry
 from evo.clock import parse_duration
@@ -19,11 +19,12 @@ from evo.ops import epoch, gating
 from evo.ops.collect import Collected, collect
 from evo.ops.judge import Judge
 from evo.ops.launch import Content, RunOptions, prepare, submit, trained_content
-from evo.ops.leaks import leaks_of
+from evo.ops.leaks import leaks_in, sealed_copies
 from evo.ops.progress import OnTick, Tick, silent
 from evo.runner import watch
 from evo.session import Session
 from evo.store import attempts, experiments, nodes
+from evo.workspace.repository import ensure_worktree
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,8 @@ def run_one(session: Session, request: RunRequest, identifier: str, on_tick: OnT
     if known.stored is not None:
         return conclude(session, known.stored, warnings, on_tick)
     experiment = experiments.get(session.db, identifier)
+    if identifier != ROOT and (found := sealed_copies(session, ensure_worktree(session.layout, experiment))):
+        condemn(session, experiment, found)
     if known.owed is None and not is_due(session, experiment, request):
         return RunOutcome(experiment.id, FINISHED_BEFORE, warnings=warnings)
     if known.owed is not None:
@@ -137,7 +140,9 @@ def take_in(session: Session, experiment: str) -> TakenIn:
 
 def is_due(session: Session, experiment: Experiment, request: RunRequest) -> bool:
     """True when a run would bring something: no score yet, a new seed, edited content, or `--rerun`."""
-    if experiment.state in ("discarded", "contaminated"):
+    if experiment.state == "contaminated":
+        raise Denied(f"{experiment.id} is contaminated: {experiment.state_reason}", hint=f"evo restore {experiment.id}")
+    if experiment.state == "discarded":
         raise Refused(
             f"{experiment.id} is {experiment.state}: {experiment.state_reason}", hint=f"evo restore {experiment.id}"
         )
@@ -168,8 +173,11 @@ def refuse_frozen(session: Session, experiment: Experiment, why: str) -> None:
 
 def refuse_leaks(session: Session, experiment: Experiment, content: Content) -> None:
     """Sealed or dev items in the training data: contaminated, before any compute and without an attempt."""
-    if content.data is None or not (found := leaks_of(session, content.recipe, content.data)):
-        return
+    if content.data is not None and (found := leaks_in(session, content.recipe, content.data)):
+        condemn(session, experiment, found)
+
+
+def condemn(session: Session, experiment: Experiment, found: str) -> NoReturn:
     experiments.move(session.db, experiment.id, "contaminated", reason=found, class_="data")
     raise Denied(
         f"{experiment.id} is contaminated: {found}", hint="take those lines out of the data, then branch again"

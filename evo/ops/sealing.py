@@ -10,7 +10,7 @@ from pathlib import Path
 from evo.config import EvoConfig
 from evo.data import seal
 from evo.data.reader import read_items
-from evo.data.split import Splits, parse_shares, split_gold
+from evo.data.split import Splits, groups_of, parse_shares, split_gold
 from evo.domain.item import Item
 from evo.errors import UsageError
 from evo.gate.asking import EVIDENCE
@@ -69,7 +69,28 @@ def _splits(request: GoldRequest, *, seed: int) -> Splits | None:
         raise UsageError("--dev and --heldout belong together", hint="or --gold FILE, and evo splits it")
     files = (request.dev, request.heldout, request.vault)
     dev, heldout, vault = (tuple(read_items(path, needs_target=True)) if path else () for path in files)
+    refuse_shared(dict(zip(("--dev", "--heldout", "--vault"), (dev, heldout, vault), strict=True)))
     return Splits(dev=dev, heldout=heldout, vault=vault)
+
+
+def refuse_shared(splits: dict[str, tuple[Item, ...]]) -> None:
+    """The same id, question, cluster, or nearly the same question in two splits would let one tell about the other."""
+    home = {id(item): name for name, items in splits.items() for item in items}
+    items = [item for part in splits.values() for item in part]
+    names: dict[str, str] = {}
+    for item in items:
+        if names.setdefault(item.id, home[id(item)]) != home[id(item)]:
+            raise UsageError(
+                f"item {item.id} is in {names[item.id]} and in {home[id(item)]}", hint="an item has one split"
+            )
+    for group in groups_of(items):
+        where = {home[id(item)]: item.id for item in group}
+        if len(where) > 1:
+            (first, a), (second, b) = list(where.items())[:2]
+            raise UsageError(
+                f"item {a} of {first} and item {b} of {second} belong together: one cluster, or nearly one question",
+                hint="keep them in one split, or give --gold and let evo split",
+            )
 
 
 def write(layout: Layout, config: EvoConfig, plan_: Plan) -> tuple[str, ...]:
