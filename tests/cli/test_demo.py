@@ -57,7 +57,10 @@ def test_every_trial_fits_the_shipped_recipe(tmp_path: Path) -> None:
 def test_an_interrupt_ends_what_runs_and_says_so(tmp_path: Path) -> None:
     """Exit code 130, nothing left running, and the workspace can be gone on with."""
     argv = [sys.executable, "-m", "evo", "demo", str(tmp_path / "tree")]
-    with subprocess.Popen(argv, env=clean_environment(), stderr=subprocess.PIPE, text=True) as started:
+    env = clean_environment()
+    # a shell's background job ignores the signal, and hands that down
+    heeds = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
+    with subprocess.Popen(argv, env=env, stderr=subprocess.PIPE, text=True, **heeds) as started:  # type: ignore[call-overload]
         try:
             while not any((tmp_path / "tree" / ".evo" / "attempts").glob("exp_0000/1/supervisor.json")):
                 assert started.poll() is None, started.communicate()
