@@ -7,6 +7,8 @@ anything else may be compared; other experiments come over one by one, by `evo r
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import cast
 
 from evo.beliefs import form_beliefs, remember_best
@@ -34,21 +36,35 @@ Graded = dict[int, list[ItemResult]]
 def enter(session: Session, on_tick: OnTick = silent) -> tuple[Judge, tuple[str, ...]]:
     """The judge of this moment, in its epoch. Warnings say what changed and what was re-scored."""
     judge = present_judge(session)
-    known = session.epoch
-    if known == judge.eval_hash:
+    if session.epoch == judge.eval_hash:
         return judge, ()
-    if known is None:
-        _open(session, judge, [])
-        return judge, ()
+    with one_at_a_time(session):
+        if session.epoch == judge.eval_hash:  # another process was first
+            return judge, ()
+        if session.epoch is None:
+            _open(session, judge, [])
+            return judge, ()
+        return judge, _change(session, judge, on_tick)
+
+
+@contextmanager
+def one_at_a_time(session: Session) -> Iterator[None]:
+    """Keep other processes from re-scoring meanwhile; a killed holder lets go."""
+    import filelock  # 40 ms, which a command in a known epoch does not pay
+
+    with filelock.FileLock(session.layout.cache / "epoch.lock"):
+        yield
+
+
+def _change(session: Session, judge: Judge, on_tick: OnTick) -> tuple[str, ...]:
     old = cast(dict[str, object], meta.get(session.db, "epoch_spec", default={}))
     changes = differences(old, judge.spec)
     standing = [e for e in experiments.all(session.db) if e.state == "committed" and e.primary_attempt is not None]
-    graded = {e.id: grade(session, judge, e, on_tick) for e in standing}
     for experiment in standing:  # before the epoch begins, so that a kill in between leaves it to the next command
-        store_epoch(session, judge, experiment, graded[experiment.id])
+        store_epoch(session, judge, experiment, grade(session, judge, experiment, on_tick))
     _open(session, judge, changes)
     said = f"the evaluation changed ({'; '.join(changes)}): a new epoch"
-    return judge, (said + (f", {len(standing)} re-scored" if standing else ""),)
+    return (said + (f", {len(standing)} re-scored" if standing else ""),)
 
 
 def _open(session: Session, judge: Judge, changes: list[str]) -> None:
@@ -121,6 +137,7 @@ def rescore(session: Session, identifier: str, on_tick: OnTick = silent) -> str:
         raise Refused(f"{identifier} was never scored", hint=f"evo run {identifier}")
     if experiment.epoch == judge.eval_hash:
         return f"{identifier} is in the present epoch already"
-    store_epoch(session, judge, experiment, grade(session, judge, experiment, on_tick))
+    with one_at_a_time(session):
+        store_epoch(session, judge, experiment, grade(session, judge, experiment, on_tick))
     remember_best(session, form_beliefs(session))
     return f"{identifier} has a score in the present epoch"
