@@ -53,6 +53,13 @@ def names(family: str) -> list[str]:
     return list(TABLES[family]) + [name for name in strangers if name not in TABLES[family]]
 
 
+def problem(family: str, name: str) -> str:
+    """Why there is no such member, with the nearest one; empty when there is. Imports no member."""
+    if name in TABLES[family] or name in (known := names(family)):
+        return ""
+    return f"no {family} named {name!r}; {nearest(name, known)}"
+
+
 def load(family: str, name: str) -> Any:
     """The member `name` of `family`; NotFound names the nearest one."""
     target = TABLES[family].get(name)

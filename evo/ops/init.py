@@ -22,7 +22,7 @@ from evo.store import db as database
 from evo.store import experiments, meta
 from evo.workspace import repository, template
 from evo.workspace.layout import Layout
-from evo.workspace.pin import ModelPin, pin_model
+from evo.workspace.pin import FROM_MODEL, ModelPin, check_python, own_template, pin_model, resolve_model
 from evo.workspace.settings import refresh
 from evo.workspace.yamlfile import set_keys
 
@@ -61,7 +61,11 @@ def init(request: InitRequest) -> Initialised:
     splits = SplitsConfig()
     plan = sealing.plan(request.gold, train=request.train, mid=0 if kind == "command" else splits.mid, seed=splits.seed)
     files = [found(path, root) for path in request.eval_files]
+    for path in files:
+        check_python(path)
     settings = settings_of(request, pin, files, root)
+    if (page := chat_page(request)) is not None:
+        files.append(found(page, root))
     template.check(kind, settings)
     refuse_tracked_gold(root, request)
     with undone_on_error(root):
@@ -105,13 +109,33 @@ def settings_of(request: InitRequest, pin: ModelPin | None, files: list[Path], r
     if request.scorer is not None:
         settings["eval.scorer"] = request.scorer
     if request.chat_template is not None:
-        settings["chat-template"] = request.chat_template
+        settings["chat-template"] = chat_setting(request.chat_template, root)
     if request.eval_command is not None:
         settings["eval.command"] = request.eval_command
         settings["eval.backend"] = "command"
     if files:
         settings["eval.files"] = "[" + ", ".join(f'"{inside(path, root)}"' for path in files) + "]"
     return settings | dict(request.settings)
+
+
+def chat_page(request: InitRequest) -> Path | None:
+    """The file of `--chat-template`, where it names one."""
+    word = request.chat_template
+    return Path(word) if word and not word.startswith(FROM_MODEL) else None
+
+
+def chat_setting(word: str, root: Path) -> str:
+    """`chat-template` of evo.yaml: a file inside the workspace, or `from:MODEL` with a folder made absolute.
+
+    NotFound when there is no such file or model, or the model has no template.
+    """
+    if not word.startswith(FROM_MODEL):
+        return inside(found(Path(word), root), root) if word else ""
+    source = word.removeprefix(FROM_MODEL)
+    folder = resolve_model(source)
+    if own_template(folder) is None:
+        raise NotFound(f"--chat-template: {source} has no chat template", hint="name a chat model, or a file")
+    return FROM_MODEL + (str(folder) if Path(source).expanduser().is_dir() else source)
 
 
 def inside(path: Path, root: Path) -> str:
@@ -173,7 +197,9 @@ def finish(
     warnings = sealing.write(layout, config, plan) if plan is not None else ()
     if not repository.is_repo(layout.root):
         repository.init(layout.root)
-    commit = repository.commit_files(layout.root, repository.known_files(layout.root, config.eval.files), "evo init")
+    named = [*config.eval.files, *([] if config.chat_template.startswith(FROM_MODEL) else [config.chat_template])]
+    known = repository.known_files(layout.root, [name for name in named if name])
+    commit = repository.commit_files(layout.root, known, "evo init")
     draft = layout.db.with_suffix(".part")
     draft.unlink(missing_ok=True)
     database.create(draft)

@@ -28,6 +28,7 @@ from evo.runner.process import current
 from evo.session import Session
 from evo.store import artifacts, attempts, datasets, experiments, meta
 from evo.validation import plain
+from evo.workspace.pin import ModelPin, verify_model
 from evo.workspace.recipes import load_recipe
 from evo.workspace.repository import commit_worktree, ensure_worktree
 
@@ -127,6 +128,7 @@ def start_hash(session: Session, experiment: Experiment) -> str:
 def prepare(session: Session, experiment: Experiment) -> Content:
     """Commit the worktree and resolve what the recipe declares. Slow work, outside any transaction."""
     if experiment.id == ROOT:
+        refuse_changed_model(session)
         return Content(experiment.commit, "root", RecipeConfig(name="base", technique="base"), None, None)
     worktree = ensure_worktree(session.layout, experiment)
     recipe = load_recipe(session.layout, worktree / "recipe").config
@@ -137,6 +139,17 @@ def prepare(session: Session, experiment: Experiment) -> Content:
         [committed.tree, experiment.params, data.sha256 if data else "", start_hash(session, experiment)]
     )
     return Content(committed.sha, content_hash, recipe, data, start)
+
+
+def refuse_changed_model(session: Session) -> None:
+    """The baseline speaks about the model that was pinned at init, and about no other."""
+    facts = meta.get(session.db, "model_pin")
+    if facts is None:
+        return
+    changed = verify_model(ModelPin(**{**facts, "path": Path(facts["path"])}))
+    if changed:
+        what = f"the base model at {facts['path']} is not what was pinned: {', '.join(changed)} changed"
+        raise Refused(what, hint="bring the pinned files back; another base is another workspace")
 
 
 def trained_content(session: Session, experiment: Experiment, trained: Attempt) -> Content:

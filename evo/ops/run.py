@@ -65,8 +65,8 @@ def run(session: Session, request: RunRequest, on_tick: OnTick = silent) -> RunO
 def run_one(session: Session, request: RunRequest, identifier: str, on_tick: OnTick) -> RunOutcome:
     experiment = experiments.get(session.db, identifier)
     options = options_of(session, request)
-    if identifier != ROOT and experiments.get(session.db, ROOT).score_mean is None:
-        prepare(session, experiment)  # what is wrong with it is told before the baseline is scored
+    if experiments.get(session.db, ROOT).score_mean is None:
+        prepare(session, experiment)  # what is wrong with it is told before anything is written
     judge, warnings = epoch.enter(session, on_tick)
     if identifier != ROOT:
         run_baseline(session, judge, options, on_tick)

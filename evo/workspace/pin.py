@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from types import CodeType
 from typing import Any, Literal
 
 from evo.config import EvoConfig
@@ -23,6 +24,11 @@ from evo.workspace.folders import hash_files, regular_files
 from evo.workspace.layout import Layout
 
 SCORER = "scorer.py"
+SCORER_SHAPE = "write: def score(expected: str, actual: str) -> float"
+FROM_MODEL = "from:"
+"""How `chat-template` says that it names a model and not a file."""
+_FUNCTION, _VARARGS = 1, 4
+"""Flags of code objects: CO_OPTIMIZED, CO_VARARGS (`inspect` takes 10 ms to import)."""
 _PROMPTS = "_prompt"
 _TOKENIZER = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "tokenizer.model",
@@ -209,16 +215,34 @@ def _evaluation_files(layout: Layout, config: EvoConfig) -> dict[str, Path]:
         else:
             raise NotFound(f"{name} does not exist in the workspace", hint="eval.files in evo.yaml names it")
     for path in found.values():
-        _check_python(path)
+        check_python(path)
     return found
 
 
-def _check_python(path: Path) -> None:
-    if path.suffix == ".py":
-        try:
-            compile(path.read_bytes(), str(path), "exec")
-        except SyntaxError as error:
-            raise FileFormatError(path, f"is not Python: {error.msg}", line=error.lineno) from None
+def check_python(path: Path) -> None:
+    """FileFormatError with the line where `path` is a page of Python that cannot be compiled, or a scorer without a
+    function to score with."""
+    if path.suffix != ".py":
+        return
+    try:
+        page = compile(path.read_bytes(), str(path), "exec")
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None)
+        raise FileFormatError(path, f"is not Python: {getattr(error, 'msg', error)}", line=line) from None
+    if path.name == SCORER:
+        _check_scorer(path, page)
+
+
+def _check_scorer(path: Path, page: CodeType) -> None:
+    """`score`, or one function of another name; what it does with its arguments shows when it is called."""
+    parts = [part for part in page.co_consts if isinstance(part, CodeType) and part.co_flags & _FUNCTION]
+    functions = {part.co_name: part for part in parts if not part.co_name.startswith(("_", "<"))}
+    found = functions.get("score") or (next(iter(functions.values())) if len(functions) == 1 else None)
+    if found is None and "score" not in page.co_names:
+        raise FileFormatError(path, "defines no function score", field="score", hint=SCORER_SHAPE)
+    if found is not None and found.co_argcount < 2 and not found.co_flags & _VARARGS:
+        line = found.co_firstlineno
+        raise FileFormatError(path, "takes fewer than two arguments", line=line, field="score", hint=SCORER_SHAPE)
 
 
 def _system_prompt(layout: Layout, config: EvoConfig) -> str:
@@ -233,20 +257,19 @@ def _system_prompt(layout: Layout, config: EvoConfig) -> str:
 def chat_template(layout: Layout, config: EvoConfig, *, model: Path | None) -> str | None:
     """The text of the chat template in force: the file, `from:MODEL`, or the base model's own."""
     wanted = config.chat_template
-    if wanted.startswith("from:"):
-        found = own_template(resolve_model(wanted.removeprefix("from:")))
+    if wanted.startswith(FROM_MODEL):
+        source = wanted.removeprefix(FROM_MODEL)
+        found = own_template(resolve_model(source))
         if found is None:
-            raise NotFound(
-                f"chat-template: {wanted.removeprefix('from:')} has no chat template", hint="name a chat model"
-            )
+            raise NotFound(f"chat-template: {source} has no chat template", hint="name a chat model")
         return found
     if wanted:
         path = layout.inside(wanted, field="chat-template")
         if not path.is_file():
             raise NotFound(f"{path} does not exist", hint="chat-template is a file or from:MODEL")
         return path.read_text(encoding="utf-8")
-    source = model or (layout.root / config.model.source if config.model.source else None)
-    return own_template(source) if source is not None and source.is_dir() else None
+    folder = model or (layout.root / config.model.source if config.model.source else None)
+    return own_template(folder) if folder is not None and folder.is_dir() else None
 
 
 def own_template(folder: Path) -> str | None:

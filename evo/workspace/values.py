@@ -17,6 +17,7 @@ from evo.config import EvoConfig, config_keys
 from evo.errors import UsageError, nearest
 from evo.lightdata import is_dataclass
 from evo.validation import to_name
+from evo.workspace.faults import fault_of
 
 _WORDS: dict[str, object] = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _NOTHING = frozenset({"none", "null", "~", ""})
@@ -49,6 +50,9 @@ def parse_value(key: str, text: str, *, origin: str = "") -> Any:
         problem = _out_of_range(kind, value)
         if problem:
             raise UsageError(f"{origin or key}: {text} {problem}")
+        fault = fault_of(check_key(key), value)
+        if fault:
+            raise UsageError(f"{origin or key}: {fault}")
         return value
     raise UsageError(f"{origin or key}: {text!r} is not {_describe(hint)}")
 

@@ -25,6 +25,7 @@ from evo.errors import FileFormatError, NotFound, UsageError
 from evo.files import write_text
 from evo.lightdata import is_dataclass
 from evo.validation import Place, hints_of, to_key, to_name, validate
+from evo.workspace.faults import faults
 from evo.workspace.values import check_key, parse_value
 
 _PLAIN = re.compile(r"[A-Za-z_./][\w./@+-]*(?: [\w./@+-]+)*")
@@ -113,7 +114,10 @@ def _leaves(data: Any, place: Place) -> Iterator[tuple[Place, Any]]:
 def check_config(document: Document, *, path: object) -> EvoConfig:
     """The document as a configuration. FileFormatError names line and field."""
     data = with_sections(document.data)
-    return validate(EvoConfig, data, path=path, line_of=document.line_of, keys=to_key)
+    config = validate(EvoConfig, data, path=path, line_of=document.line_of, keys=to_key)
+    for key, fault in faults(config):
+        raise FileFormatError(path, fault, line=document.line_of(tuple(key.split("."))), field=key)
+    return config
 
 
 def with_sections(data: Any) -> Any:

@@ -97,6 +97,8 @@ def _example(value: object) -> str:
 CHOSEN = {
     "model.dtype": "float16", "model.device": "cpu", "metric.direction": "min", "eval.backend": "command",
     "gate.mode": "strict", "gate.sigma-run": "0.01", "gate.claim": "recipe", "data-api": "local",
+    "eval.scorer": "math", "eval.timeout": "1h30m", "search.policy": "thompson", "run.executor": "inline",
+    "run.timeout": "90s",
 }  # fmt: skip
 
 
@@ -126,6 +128,13 @@ def test_every_key_of_the_schema_can_be_set_and_unset(tmp_path: Path, key: str) 
         ("gate.alpha", "1", "less than 1"),
         ("gate.sigma-run", "auto?", "auto or a number"),
         ("metric.range", "[1]", "at least 2"),
+        ("metric.range", "[1, 0]", "no range"),
+        ("metric.range", "[0, 1, 2]", "no range"),
+        ("eval.scorer", "exct", "did you mean 'exact'"),
+        ("search.policy", "tree-ubc", "did you mean 'tree-ucb'"),
+        ("run.executor", "locl", "did you mean 'local'"),
+        ("run.timeout", "soon", "no duration"),
+        ("eval.forbidden", "(", "no regular expression"),
         ("eval.stop", "[1]", "list of texts"),
         ("search", "x", "did you mean"),
         ("hub.private", "perhaps", "true or false"),
