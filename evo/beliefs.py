@@ -61,10 +61,33 @@ def _rows(session: Session) -> Iterator[SearchNode]:
 def form_beliefs(session: Session) -> Beliefs:
     """The exact posterior over the whole tree; O(N)."""
     search = session.config.search
+    key = _key(session)
     tree = Tree.grow(_rows(session))
-    return Beliefs(
-        tree, Posterior(tree, Prior(search.mu, search.tau)), UcbRules(search.beta, search.kappa, search.kappa_cost)
-    )
+    posterior = Posterior(tree, Prior(search.mu, search.tau))
+    formed = Beliefs(tree, posterior, UcbRules(search.beta, search.kappa, search.kappa_cost))
+    _formed.clear()
+    _formed[key] = formed
+    return formed
+
+
+_formed: dict[tuple[object, ...], Beliefs] = {}
+"""The beliefs that this process formed last: a run asks twice, for the gate and for its view."""
+
+
+def recall_beliefs(session: Session) -> Beliefs:
+    """`form_beliefs`, or what it gave last where means and variances cannot have changed since.
+
+    What was tried and what is pending may be older; the frontier is not for it.
+    """
+    if _key(session) not in _formed:
+        return form_beliefs(session)
+    return _formed[_key(session)]
+
+
+def _key(session: Session) -> tuple[object, ...]:
+    version = meta.get(session.db, "tree_version")
+    search = session.config.search
+    return (session.layout.root, session.epoch, version, nodes.newest(session.db), search.mu, search.tau)
 
 
 def remember_best(session: Session, mind: Beliefs) -> None:

@@ -75,7 +75,8 @@ def collect(session: Session, attempt: Attempt) -> Collected:
     finding = recover.inspect(folder.root, token=attempt.token, controller=controller_of(attempt))
     if finding.kind in ("running", "starting"):
         return Collected(attempt.experiment, attempt.n, "running")
-    process.sweep(folder.root, token=attempt.token)
+    if finding.kind != "finished":  # a supervisor that finished has left no process behind
+        process.sweep(folder.root, token=attempt.token)
     if finding.kind == "lost" and not is_excused(attempt, folder):
         killed = Result(attempt.token, "killed", "train", failure="supervisor_killed", message=finding.why)
         return store_result(session, attempt, folder, killed)

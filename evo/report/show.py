@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from evo.beliefs import Beliefs, form_beliefs
+from evo.beliefs import Beliefs, recall_beliefs
 from evo.clock import seconds_since
 from evo.domain.attempt import Attempt
 from evo.domain.experiment import ROOT, Experiment, parse_experiment_id
@@ -59,7 +59,7 @@ def experiment_view(session: Session, identifier: str, *, message: str = "") -> 
     db = session.db
     experiment = experiments.get(db, identifier)
     tries = attempts.of(db, identifier)
-    mind = form_beliefs(session) if is_present(session, experiment) else None
+    mind = recall_beliefs(session) if is_present(session, experiment) else None
     stand = standpoint(session, mind, about=identifier) if mind is not None else None
     is_target = stand is not None and stand.target == identifier and identifier != stand.reference
     return ExperimentView(

@@ -52,6 +52,11 @@ def light_nodes(db: sqlite3.Connection) -> list[LightNode]:
     return list(map(LightNode._make, rows))
 
 
+def newest(db: sqlite3.Connection) -> int:
+    """The number of the last experiment that was made."""
+    return int(db.execute("SELECT max(number) FROM experiment").fetchone()[0])
+
+
 def counts(db: sqlite3.Connection) -> dict[str, int]:
     """Every standing and how many experiments hold it."""
     found = dict.fromkeys(STANDINGS, 0)
