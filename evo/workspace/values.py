@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import math
+import re
 from collections.abc import Sequence
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -21,6 +22,10 @@ from evo.workspace.faults import fault_of
 
 _WORDS: dict[str, object] = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _NOTHING = frozenset({"none", "null", "~", ""})
+_EMPTY = ('""', "''")
+_WITH_COMMAS = frozenset({"eval.stop", "eval.forbidden"})
+"""Lists whose entries are any text: commas and brackets belong to it, unless it is a JSON list."""
+_PART = re.compile(r"""\s*("(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^\s"',\[{][^,]*)\s*(?:,\s*|$)""")
 
 
 def check_key(key: str) -> str:
@@ -41,16 +46,17 @@ def parse_value(key: str, text: str, *, origin: str = "") -> Any:
 
     UsageError names `origin` (default: the key) and what may stand there.
     """
-    hint = _hint(check_key(key))
+    spelled = check_key(key)
+    hint = _hint(spelled)
     for kind in _alternatives(hint):
         try:
-            value = _read(kind, text)
+            value = _read(kind, text, has_commas=spelled in _WITH_COMMAS)
         except ValueError:
             continue
         problem = _out_of_range(kind, value)
         if problem:
             raise UsageError(f"{origin or key}: {text} {problem}")
-        fault = fault_of(check_key(key), value)
+        fault = fault_of(spelled, value)
         if fault:
             raise UsageError(f"{origin or key}: {fault}")
         return value
@@ -81,7 +87,7 @@ def _bare(hint: Any) -> Any:
     return get_args(hint)[0] if get_origin(hint) is Annotated else hint
 
 
-def _read(hint: Any, text: str) -> Any:
+def _read(hint: Any, text: str, *, has_commas: bool) -> Any:
     """ValueError when `text` is none of that type."""
     kind = _bare(hint)
     if get_origin(kind) is Literal:
@@ -89,8 +95,8 @@ def _read(hint: Any, text: str) -> Any:
             raise ValueError(text)
         return text
     if get_origin(kind) is list:
-        return _read_list(get_args(kind)[0], text)
-    return read_scalar(kind, text)
+        return _read_texts(text) if has_commas else _read_list(get_args(kind)[0], text)
+    return "" if kind is str and text in _EMPTY else read_scalar(kind, text)
 
 
 def read_scalar(kind: Any, text: str) -> Any:
@@ -112,18 +118,43 @@ def read_scalar(kind: Any, text: str) -> Any:
     return int(text) if kind is int else text
 
 
-def _read_list(kind: Any, text: str) -> list[Any]:
-    """A JSON list; numbers may also be parted by commas; any other text is a list of that one."""
-    if text.lstrip().startswith("["):
-        entries = json.loads(text)
-        if kind is float:
-            return [read_scalar(float, json.dumps(entry)) for entry in entries]
-        if not all(isinstance(entry, kind) for entry in entries):
-            raise ValueError(text)
-        return list(entries)
-    if kind is str:
+def _read_texts(text: str) -> list[str]:
+    """A JSON list; anything else is a list of that one text."""
+    if not text.lstrip().startswith("["):
         return [text] if text else []
-    return [read_scalar(kind, part.strip()) for part in text.split(",")]
+    entries = json.loads(text)
+    if not all(isinstance(entry, str) for entry in entries):
+        raise ValueError(text)
+    return list(entries)
+
+
+def _read_list(kind: Any, text: str) -> list[Any]:
+    """Entries parted by commas, with or without brackets around them and quotes around each."""
+    inner = text.strip()
+    if inner.startswith("["):
+        if not inner.endswith("]"):
+            raise ValueError(text)
+        inner = inner[1:-1]
+    return [read_scalar(kind, part) for part in _parts(inner)]
+
+
+def _parts(text: str) -> list[str]:
+    """What stands between the commas, out of its quotes. ValueError: nothing does, or a quote is not closed."""
+    found: list[str] = []
+    start = len(text) - len(text.lstrip())
+    while start < len(text):
+        part = _PART.match(text, start)
+        if part is None:
+            raise ValueError(text)
+        found.append(_unquoted(part[1].rstrip()))
+        start = part.end()
+    return found
+
+
+def _unquoted(text: str) -> str:
+    if text.startswith('"'):
+        return str(json.loads(text))
+    return text[1:-1].replace("''", "'") if text.startswith("'") else text
 
 
 def _out_of_range(hint: Any, value: Any) -> str:
