@@ -62,7 +62,7 @@ def main() -> None:
 
     has_gpu = torch.cuda.is_available()
     has_bf16 = has_gpu and torch.cuda.is_bf16_supported()
-    start = starting_point(run, dtype=torch.bfloat16 if has_bf16 and run.params.method == "lora" else torch.float32)
+    start = starting_point(run, dtype=precision(run.params, has_bf16=has_bf16))
     examples, has_marked_turns = dataset(run, tokenizer.chat_template)
     trainer = SFTTrainer(
         model=start.model,
@@ -83,6 +83,14 @@ def main() -> None:
         model.save_pretrained(run.output_dir)
         tokenizer.save_pretrained(run.output_dir)
     run.finish(run.output_dir)
+
+
+def precision(p: recipe.Params, *, has_bf16: bool) -> torch.dtype:
+    """Of the weights as they are loaded; an adapter on top of them is trained in float32 whatever this says."""
+    if p.method == "full":
+        return torch.float32  # a step at these rates is smaller than half precision can show
+    wish = p.frozen_precision
+    return torch.bfloat16 if wish == "bfloat16" or (wish == "auto" and has_bf16) else torch.float32
 
 
 def starting_point(run: recipe.Run, *, dtype: torch.dtype) -> Start:

@@ -32,7 +32,7 @@ PARAMS = {
     "method": "full", "learning_rate": 1e-2, "min_learning_rate": 0.0, "scheduler": "cosine", "warmup": 0.0,
     "weight_decay": 0.01, "epochs": 1, "max_steps": 3, "batch_size": 8, "gradient_accumulation": 1, "max_length": 128,
     "packing": False, "gradient_checkpointing": True, "lora_rank": 4, "lora_alpha": 8.0, "lora_dropout": 0.0,
-    "logging_steps": 1,
+    "frozen_precision": "auto", "logging_steps": 1,
 }  # fmt: skip
 ROWS = [{"prompt": f"{k}+1=", "target": str(k + 1)} for k in range(10, 42)]
 
@@ -227,6 +227,21 @@ def test_the_output_is_stored_in_the_precision_of_the_base(train, base, tmp_path
     assert {value.dtype for value in trainer.began.values()} == {torch.float32}
     assert {value.dtype for value in load_file(folder.output / "model.safetensors").values()} == {torch.bfloat16}
     assert json.loads((folder.output / "config.json").read_text())["dtype"] == "bfloat16"
+
+
+def test_under_a_lora_the_base_may_be_frozen_in_half_precision_while_the_adapter_is_not(train):
+    parent, fresh = train("half", method="lora", frozen_precision="bfloat16")
+    facts = {"seed_artifact": str(parent.output), "init_from": "parent"}
+    child, continued = train("on", facts=facts, method="lora", frozen_precision="bfloat16")
+    for folder, trainer in ((parent, fresh), (child, continued)):
+        kinds = {("lora_" in name, value.dtype) for name, value in trainer.began.items()}
+        assert kinds == {(True, torch.float32), (False, torch.bfloat16)}
+        assert {value.dtype for value in load_file(folder.output / "adapter_model.safetensors").values()} == {
+            torch.float32
+        }
+        assert metrics_of(folder)[-1]["grad_norm"] > 0
+    _, full = train("full", frozen_precision="bfloat16")
+    assert {value.dtype for value in full.began.values()} == {torch.float32}, "nothing is frozen there"
 
 
 def test_schedule_and_accumulation_are_what_the_parameters_say(train):

@@ -23,7 +23,7 @@ PARAMS = {
     "method": "full", "learning_rate": 3e-3, "min_learning_rate": 0.0, "scheduler": "cosine", "warmup": 0.1,
     "weight_decay": 0.01, "epochs": 50, "max_steps": 100, "batch_size": 128, "gradient_accumulation": 1,
     "max_length": 128, "packing": False, "gradient_checkpointing": True, "lora_rank": 16, "lora_alpha": 32.0,
-    "lora_dropout": 0.0, "logging_steps": 10,
+    "lora_dropout": 0.0, "frozen_precision": "auto", "logging_steps": 10,
 }  # fmt: skip
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*checkpointing:FutureWarning")]
