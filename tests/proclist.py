@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 
 def processes_of(workspace: Path, experiment: str = "") -> list[int]:
-    """Living processes of an attempt: its marker in the environment, or its folder on the command line."""
-    mark = str(workspace / ".evo" / "attempts" / experiment).encode()
-    found = []
+    """Living processes of an attempt: its supervisor, those with its marker in their environment or command line."""
+    attempts = workspace / ".evo" / "attempts" / experiment
+    mark = str(attempts).encode()
+    found = [pid for record in attempts.glob("**/supervisor.json") if (pid := supervisor(record))]
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
@@ -20,4 +22,14 @@ def processes_of(workspace: Path, experiment: str = "") -> list[int]:
             continue
         if mark in text and state != "Z":
             found.append(int(entry.name))
-    return sorted(found)
+    return sorted(set(found))
+
+
+def supervisor(record: Path) -> int:
+    """The pid of the supervisor that wrote `record`, while it lives; else 0."""
+    try:
+        pid = int(json.loads(record.read_text())["process"]["pid"])
+        is_one = b"evo.runner.child" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+    return pid if is_one else 0

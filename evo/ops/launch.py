@@ -10,7 +10,10 @@ import json
 import secrets
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from evo import registry
 from evo.config import RecipeConfig, ResourceSpec
@@ -50,7 +53,6 @@ class Submitted:
     attempt: Attempt
     folder: AttemptFolder
     handle: Handle
-    executor: Executor
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,13 @@ class Content:
     recipe: RecipeConfig
     data: mix.Resolved | None
     start: Path | None
+
+
+class Work(NamedTuple):
+    """What an attempt is about."""
+
+    experiment: Experiment
+    content: Content
 
 
 def weights_folder(session: Session, experiment: Experiment) -> Path:
@@ -241,10 +250,9 @@ def build_job(
     )
 
 
-def submit(
-    session: Session, experiment: Experiment, content: Content, judge: Judge, *, options: RunOptions
-) -> Submitted:
+def submit(session: Session, work: Work, judge: Judge, *, executor: Executor, options: RunOptions) -> Submitted:
     """Claim an attempt (or take up the trained one) and start it. Busy, Refused as the store decides."""
+    experiment, content = work
     token = secrets.token_hex(16)
     controller = json.dumps(plain(current()))
     if options.evaluate_only:
@@ -271,8 +279,18 @@ def submit(
     job = build_job(session, experiment, content, judge, attempt, options=options)
     if options.evaluate_only:
         write_json(folder.trained, {"token": token, "train_seconds": attempt.train_seconds}, mode=0o600)
-    executor: Executor = registry.load("executor", options.executor)()
-    return Submitted(attempt, folder, executor.submit(job, token=token), executor)
+    return Submitted(attempt, folder, executor.submit(job, token=token))
+
+
+@contextmanager
+def warm_executor(name: str) -> Iterator[Executor]:
+    """The executor of that name, getting ready while its caller gets on with what comes before the submit."""
+    executor: Executor = registry.load("executor", name)()
+    executor.warm_up()
+    try:
+        yield executor
+    finally:
+        executor.close()
 
 
 def note_data(session: Session, identifier: str, data: mix.Resolved) -> None:

@@ -18,10 +18,11 @@ from evo.lightdata import dataclass, replace
 from evo.ops import epoch, gating
 from evo.ops.collect import Collected, collect
 from evo.ops.judge import Judge
-from evo.ops.launch import Content, RunOptions, prepare, submit, trained_content
+from evo.ops.launch import Content, RunOptions, Work, prepare, submit, trained_content, warm_executor
 from evo.ops.leaks import leaks_in, sealed_copies
 from evo.ops.progress import OnTick, Tick, silent
 from evo.runner import watch
+from evo.runner.executors.base import Executor
 from evo.session import Session
 from evo.store import attempts, experiments, nodes
 from evo.workspace.repository import ensure_worktree
@@ -78,17 +79,19 @@ def run_one(session: Session, request: RunRequest, identifier: str, on_tick: OnT
         condemn(session, experiment, found)
     if known.owed is None and not is_due(session, experiment, request):
         return RunOutcome(experiment.id, FINISHED_BEFORE, warnings=warnings)
-    if known.owed is not None:
-        content = trained_content(session, experiment, known.owed)
-    else:
-        content = prepare(session, experiment)
-        refuse_leaks(session, experiment, content)
-        refuse_repeats(session, experiment, content, request)
     options = replace(options, evaluate_only=known.owed is not None)
-    try:
-        collected = attempt_once(session, experiment, content, judge, options=options, on_tick=on_tick)
-    except attempts.FinishedBefore:
-        return RunOutcome(experiment.id, FINISHED_BEFORE, warnings=warnings)
+    with warm_executor(options.executor) as executor:
+        if known.owed is not None:
+            content = trained_content(session, experiment, known.owed)
+        else:
+            content = prepare(session, experiment)
+            refuse_leaks(session, experiment, content)
+            refuse_repeats(session, experiment, content, request)
+        work = Work(experiment, content)
+        try:
+            collected = attempt_once(session, work, judge, executor=executor, options=options, on_tick=on_tick)
+        except attempts.FinishedBefore:
+            return RunOutcome(experiment.id, FINISHED_BEFORE, warnings=warnings)
     if collected is None:
         return RunOutcome(experiment.id, f"detached: `evo wait {experiment.id}` waits, `evo sync` takes it in")
     return conclude(session, collected, warnings, on_tick)
@@ -210,7 +213,9 @@ def run_baseline(session: Session, judge: Judge, options: RunOptions, on_tick: O
             if known.stored is not None:
                 continue
             step = replace(plain, evaluate_only=known.owed is not None)
-            collected = attempt_once(session, root, prepare(session, root), judge, options=step, on_tick=on_tick)
+            work = Work(root, prepare(session, root))
+            with warm_executor(step.executor) as executor:
+                collected = attempt_once(session, work, judge, executor=executor, options=step, on_tick=on_tick)
         except (Busy, attempts.FinishedBefore):
             time.sleep(0.02)
             continue
@@ -220,10 +225,10 @@ def run_baseline(session: Session, judge: Judge, options: RunOptions, on_tick: O
 
 
 def attempt_once(
-    session: Session, experiment: Experiment, content: Content, judge: Judge, *, options: RunOptions, on_tick: OnTick
+    session: Session, work: Work, judge: Judge, *, executor: Executor, options: RunOptions, on_tick: OnTick
 ) -> Collected | None:
     """Submit, wait, take in. None when detached."""
-    submitted = submit(session, experiment, content, judge, options=options)
+    submitted = submit(session, work, judge, executor=executor, options=options)
     if options.detach:
         return None
     attempt = submitted.attempt
@@ -231,9 +236,9 @@ def attempt_once(
     def pass_on(seen: Sequence[watch.Progress]) -> None:
         state = seen[0].state
         latest = dict(seen[0].latest or {})
-        on_tick(Tick(experiment.id, attempt.n, state.stage, state.seconds or 0.0, latest, state.heartbeat_age_s))
+        on_tick(Tick(attempt.experiment, attempt.n, state.stage, state.seconds or 0.0, latest, state.heartbeat_age_s))
 
-    watch.wait(submitted.executor, [submitted.handle], on_tick=pass_on)
+    watch.wait(executor, [submitted.handle], on_tick=pass_on)
     return collect(session, attempt)
 
 

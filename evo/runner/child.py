@@ -1,4 +1,4 @@
-"""The supervisor of one attempt: `python -m evo.runner.child FOLDER`, the fencing token on standard input.
+"""The supervisor of one attempt: `python -m evo.runner.child`, the folder and the fencing token on standard input.
 
 It waits for its turn, trains, ends every process that training left, evaluates, and writes `result.json`, always
 last. Promises: no process of the attempt outlives it in the ordinary course; nothing that training wrote under the
@@ -203,17 +203,22 @@ def _now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment)) + f".{int(moment * 1000) % 1000:03d}Z"
 
 
-def main(folder: str) -> NoReturn:
-    """The process: own orphans, no readable memory; the first line of standard input is the token."""
+def main() -> NoReturn:
+    """The process: own orphans, no readable memory. Standard input names the folder and, below, the token."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     proc.hide_memory()
     proc.set_subreaper(True)
     os.chdir("/")
-    token = sys.stdin.readline().strip()
+    folder, token = sys.stdin.readline().strip(), sys.stdin.readline().strip()
+    if not folder or not token:
+        os._exit(0)  # whoever started it had no use for it after all
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    log = os.open(f"{folder}/{records.SUPERVISOR_LOG}", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for stream in (1, 2):
+        os.dup2(log, stream)
     supervise(folder, token, is_exclusive=True)
     os._exit(0)  # at once: whoever waits for the result waits for this exit
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()

@@ -21,6 +21,8 @@ _PATIENCE_S = 5.0
 """How long a killed process may take to vanish: after it, only the kernel or another user holds it."""
 MARK = "EVO_JOB"
 """Every process of an attempt carries this variable with the attempt's folder, from its start."""
+EVALUATION_MARK = "EVO_EVALUATION"
+"""The same for the command of an evaluation, which is no run and sees no EVO_JOB."""
 
 _prctl = ctypes.CDLL(None, use_errno=True).prctl
 
@@ -126,7 +128,8 @@ def tree_of(root: int, living: Mapping[int, Glimpse]) -> set[int]:
 
 def marked(folder: str, living: Iterable[int]) -> set[int]:
     """Those of `living` that were started as part of the attempt in `folder`; never this process itself."""
-    marks = {f"{MARK}={name}".encode() for name in (folder, os.path.realpath(folder))}
+    names = (folder, os.path.realpath(folder))
+    marks = {f"{mark}={name}".encode() for mark in (MARK, EVALUATION_MARK) for name in names}
     return {pid for pid in living if pid != os.getpid() and not marks.isdisjoint(_environ(pid))}
 
 

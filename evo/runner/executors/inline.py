@@ -14,6 +14,12 @@ from evo.runner.executors.base import Abilities, Handle, JobState
 class InlineExecutor:
     abilities = Abilities(has_shared_filesystem=True, is_detachable=False, has_gpus=True)
 
+    def warm_up(self) -> None:
+        """There is no process to start."""
+
+    def close(self) -> None:
+        """Nothing was started."""
+
     def submit(self, job: Job, *, token: str) -> Handle:
         """Returns when the attempt has ended; an interrupt ends its tree and leaves no result."""
         folder = folders.lay_out(job)

@@ -1,7 +1,8 @@
 """The default executor: one supervisor process per attempt on this machine.
 
 The supervisor outlives this process (own session); whether the attempt does is for `job.controller` to say.
-Its start is 20 ms of every run: -S and -I leave out site-packages, whose place it needs only to find evo.
+Its start is 20 ms of every run: -S and -I leave out site-packages, whose place it needs only to find evo, and
+`warm_up` lets it start beside what the caller still has to do.
 """
 
 from __future__ import annotations
@@ -12,14 +13,15 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from evo.domain.job import AttemptFolder, Job
+from evo.domain.job import AttemptFolder, Job, ProcessId
 from evo.runner import proc, process, records
 from evo.runner.executors import folders
 from evo.runner.executors.base import Abilities, Handle, JobState
 
 _ROOT = str(Path(__file__).resolve().parents[3])
-_START = "import sys; sys.path.append(sys.argv[1]); from evo.runner.child import main; main(sys.argv[2])"
+_START = "import sys; sys.path.append(sys.argv[1]); from evo.runner.child import main; main()"
 _PASSED = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ", "CUDA_VISIBLE_DEVICES", "EVO_JOB")
 """A supervisor's own environment: no secrets, since a training process of the same user may try to read it."""
 
@@ -27,12 +29,30 @@ _PASSED = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ", "CUDA_VISIBLE_DEVI
 class LocalExecutor:
     abilities = Abilities(has_shared_filesystem=True, is_detachable=True, has_gpus=True)
 
+    def __init__(self) -> None:
+        self._ready: _Ready | None = None
+
+    def warm_up(self) -> None:
+        if self._ready is None:
+            self._ready = _spawn()
+
     def submit(self, job: Job, *, token: str) -> Handle:
+        self.warm_up()
         folder = folders.lay_out(job)
-        handle = Handle(folder.root, process.identify(_spawn(folder, token)))
+        ready, self._ready = self._ready, None
+        assert ready is not None
+        ready.hand_over(folder, token)
+        handle = Handle(folder.root, ready.process)
         while job.controller is None and self.find(folder.root) is None and _reap(handle):
             time.sleep(0.002)
         return handle
+
+    def close(self) -> None:
+        if self._ready is not None:
+            os.close(self._ready.writer)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(self._ready.pid, 0)
+            self._ready = None
 
     def poll(self, handles: Sequence[Handle]) -> list[JobState]:
         for handle in handles:
@@ -46,24 +66,31 @@ class LocalExecutor:
         return folders.find(folder)
 
 
-def _spawn(folder: AttemptFolder, token: str) -> int:
-    """The pid of a supervisor in its own session, with the token waiting in its standard input."""
+class _Ready(NamedTuple):
+    """A supervisor that waits on its standard input for a folder and the token; it ends where nothing comes."""
+
+    pid: int
+    writer: int
+    process: ProcessId | None
+
+    def hand_over(self, folder: AttemptFolder, token: str) -> None:
+        records.remove(str(folder.supervisor_log))
+        with contextlib.suppress(BrokenPipeError):  # it has died: the attempt is seen to be lost
+            os.write(self.writer, f"{folder.root}\n{token}\n".encode())
+        os.close(self.writer)
+
+
+def _spawn() -> _Ready:
+    """A supervisor in its own session; it opens its log when it learns its folder."""
     env = {name: os.environ[name] for name in _PASSED if name in os.environ}
-    argv = [sys.executable, "-I", "-S", "-c", _START, _ROOT, str(folder.root)]
-    records.remove(str(folder.supervisor_log))
+    argv = [sys.executable, "-I", "-S", "-c", _START, _ROOT]
     reader, writer = os.pipe()
     try:
-        os.write(writer, f"{token}\n".encode())
-        os.close(writer)
-        log = (str(folder.supervisor_log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        actions = [
-            (os.POSIX_SPAWN_DUP2, reader, 0),
-            (os.POSIX_SPAWN_OPEN, 1, *log),
-            (os.POSIX_SPAWN_DUP2, 1, 2),
-        ]
-        return os.posix_spawn(sys.executable, argv, env, file_actions=actions, setsid=True)
+        actions = [(os.POSIX_SPAWN_DUP2, reader, 0), (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+        pid = os.posix_spawn(sys.executable, argv, env, file_actions=actions, setsid=True)
     finally:
         os.close(reader)
+    return _Ready(pid, writer, process.identify(pid))
 
 
 def _reap(handle: Handle) -> bool:
