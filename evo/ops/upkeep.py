@@ -7,10 +7,12 @@ artifact are ever deleted, and never before they were listed.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from evo.clock import now
-from evo.errors import Refused
+from evo.data import seal
+from evo.errors import FileFormatError, NotFound, Refused
 from evo.lightdata import dataclass
 from evo.session import Session
 from evo.store import artifacts, attempts, events, experiments, fsck
@@ -24,7 +26,20 @@ class Garbage:
 
 
 def check(session: Session) -> list[fsck.Finding]:
-    return fsck.check(session.db, session.layout.hidden)
+    """What is wrong with the tree, the folders beside it, and the seal."""
+    return [*fsck.check(session.db, session.layout.hidden), *_seal_findings(session)]
+
+
+def _seal_findings(session: Session) -> Iterator[fsck.Finding]:
+    root = session.layout.root
+    fix = f"bring it back from a copy; `chmod -R go= {session.layout.sealed}` closes the folder"
+    try:
+        problems = seal.verify_manifest(root)
+    except FileFormatError as error:
+        problems = [error.message]
+    except NotFound:
+        problems = [f"{seal.manifest_path(root)} is gone"] if session.heldout_hash else []
+    yield from (fsck.Finding("error", problem, fix) for problem in problems)
 
 
 def backup(session: Session, target: Path | None) -> Path:

@@ -39,7 +39,8 @@ def check(db: sqlite3.Connection, root: Path) -> list[Finding]:
     broken = list(_file(db))
     if broken:
         return broken
-    return [finding for part in _PARTS for finding in part(db)] + list(_folders(db, root))
+    in_rows = [finding for part in _PARTS for finding in part(db)]
+    return [*in_rows, *_folders(db, root), *_worktrees(db, root), *_weights(db, root)]
 
 
 def backup(db: sqlite3.Connection, target: Path) -> Path:
@@ -198,6 +199,29 @@ def _folders(db: sqlite3.Connection, root: Path) -> Iterator[Finding]:
         where = root / "attempts" / experiment / n
         what = f"{where} is missing: weights and logs of a finished attempt are gone; its score stands"
         yield Finding("warning", what, f"evo discard {experiment}, or restore the folder from a copy")
+
+
+def _worktrees(db: sqlite3.Connection, root: Path) -> Iterator[Finding]:
+    """worktrees/exp_0007 of everything that may be run or branched from."""
+    states = "('pending', 'open', 'committed', 'failed')"
+    for row in db.execute(f"SELECT id FROM experiment WHERE id <> '{ROOT}' AND state IN {states} ORDER BY number"):
+        folder = root / "worktrees" / row["id"]
+        if not (folder / ".git").exists():
+            yield Finding("warning", f"{folder} is missing or half made", "evo recover makes it again from its branch")
+
+
+def _weights(db: sqlite3.Connection, root: Path) -> Iterator[Finding]:
+    """attempts/exp_0007/1/output: what children start from and certificates speak about."""
+    rows = db.execute(
+        "SELECT id, primary_attempt AS n FROM experiment WHERE primary_attempt IS NOT NULL"
+        f" AND score_mean IS NOT NULL AND state IN ('open', 'committed') AND id <> '{ROOT}' ORDER BY number"
+    )
+    for row in rows:
+        folder = root / "attempts" / row["id"] / str(row["n"])
+        output = folder / "output"
+        if folder.is_dir() and not (output.is_dir() and any(output.iterdir())):
+            what = f"{output} is missing or empty: the weights of {row['id']} are gone; its score stands"
+            yield Finding("warning", what, "restore the folder from a copy; no child or certificate can do without")
 
 
 _PARTS: tuple[Callable[[sqlite3.Connection], Iterator[Finding]], ...] = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sqlite3
 import threading
 from pathlib import Path
@@ -36,7 +37,12 @@ def grown(db: sqlite3.Connection, root: Path) -> None:
         result = ended_well(attempt, (1.0 - seed % 2,), score=pooled, seeds=seed + 1, is_primary=seed == 0)
         record.finish(db, result)
     for row in db.execute("SELECT experiment, n FROM attempt WHERE outcome = 'ok'"):
-        (root / "attempts" / row["experiment"] / str(row["n"])).mkdir(parents=True)
+        output = root / "attempts" / row["experiment"] / str(row["n"]) / "output"
+        output.mkdir(parents=True)
+        (output / "model.safetensors").touch()
+    for row in db.execute("SELECT id FROM experiment"):
+        (root / "worktrees" / row["id"]).mkdir(parents=True)
+        (root / "worktrees" / row["id"] / ".git").touch()
 
 
 def told(db: sqlite3.Connection, root: Path) -> list[str]:
@@ -95,12 +101,27 @@ def test_every_harm_is_found(db: sqlite3.Connection, store_path: Path, harm: str
 def test_folders_and_rows_are_compared(db: sqlite3.Connection, store_path: Path) -> None:
     grown(db, store_path.parent)
     place = store_path.parent / "attempts"
-    (place / "exp_0001" / "1").rmdir()
+    shutil.rmtree(place / "exp_0001" / "1")
     (place / "exp_0099" / "1").mkdir(parents=True)
     found = told(db, store_path.parent)
     assert [line for line in found if not line.startswith("warning")] == []
     assert "exp_0099/1 belongs to no attempt" in found[0]
     assert "exp_0001/1 is missing" in found[1]
+    assert len(found) == 2
+
+
+def test_lost_worktrees_and_weights_are_named(db: sqlite3.Connection, store_path: Path) -> None:
+    """Whatever may be run, branched from or certified needs them; of a discarded or failed one nothing is missed."""
+    grown(db, store_path.parent)
+    for id in ("exp_0002", "exp_0004", "exp_0006"):  # open, discarded, pending
+        shutil.rmtree(store_path.parent / "worktrees" / id)
+    for id in ("exp_0000", "exp_0001", "exp_0003"):  # the base, committed, contaminated
+        shutil.rmtree(store_path.parent / "attempts" / id / "1" / "output")
+    found = told(db, store_path.parent)
+    assert [line.split(" is missing")[0].rpartition(str(store_path.parent))[2] for line in found] == [
+        "/worktrees/exp_0002", "/worktrees/exp_0006", "/attempts/exp_0001/1/output",
+    ]  # fmt: skip
+    assert all(line.startswith("warning: ") for line in found)
 
 
 def test_a_damaged_page_is_a_finding_and_no_crash(store_path: Path) -> None:

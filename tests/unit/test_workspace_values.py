@@ -38,7 +38,7 @@ def test_lists_as_yaml_as_json_and_with_commas(tmp_path: Path, key: str, text: s
 
 @pytest.mark.parametrize("text", ["[a", "[a]]]b", "a,,b", '["a]', "[[a]]"])
 def test_a_list_that_does_not_close_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="eval.files"):
+    with pytest.raises(UsageError, match=r"eval\.files"):
         parse_value("eval.files", text)
 
 
