@@ -110,9 +110,14 @@ def command_line(command: str) -> list[str]:
 
 
 def command_environment(environment: Mapping[str, str], *, seed: int) -> dict[str, str]:
-    """What the command may see: ordinary variables and accelerators. No keys, no PYTHONPATH, none of evo's paths."""
+    """What the command may see: ordinary variables and accelerators. No keys, no PYTHONPATH, nothing of a run.
+
+    EVO_EVALUATION is the mark by which it is found and ended when this process and its supervisor were killed.
+    """
     passed = {name: value for name, value in environment.items() if name in PASSED or name.startswith(PASSED_FAMILIES)}
     path = os.pathsep.join([os.path.dirname(sys.executable), environment.get("PATH", os.defpath)])
+    if "EVO_JOB" in environment:
+        passed["EVO_EVALUATION"] = environment["EVO_JOB"]
     return passed | {"PATH": path, "PYTHONDONTWRITEBYTECODE": "1", "EVO_SAMPLE_SEED": str(seed)}
 
 
