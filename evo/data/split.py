@@ -40,7 +40,7 @@ class Splits:
 
 
 def parse_shares(text: str) -> Shares:
-    """`50/30/20` or `60/40`: dev, held-out, vault. UsageError otherwise."""
+    """`50/30/20`, `60/40` or `.6/.4`: dev, held-out, vault; they add up to 100 or to 1. UsageError otherwise."""
     try:
         numbers = [float(part) for part in text.split("/")]
     except ValueError:
@@ -50,6 +50,8 @@ def parse_shares(text: str) -> Shares:
     dev, heldout, vault = (*numbers, 0.0)[:3]
     if dev <= 0 or heldout <= 0:
         raise UsageError(f"split: {text!r} leaves dev or held-out empty", hint="only the vault may be 0")
+    if not any(math.isclose(sum(numbers), whole, rel_tol=1e-6) for whole in (100.0, 1.0)):
+        raise UsageError(f"split: {text!r} adds up to {sum(numbers):g}", hint="shares add up to 100, such as 50/30/20")
     return dev, heldout, vault
 
 

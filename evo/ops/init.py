@@ -67,6 +67,7 @@ def init(request: InitRequest) -> Initialised:
     if (page := chat_page(request)) is not None:
         files.append(found(page, root))
     template.check(kind, settings)
+    refuse_no_command(layout, kind, settings)
     refuse_tracked_gold(root, request)
     with undone_on_error(root):
         lay_down(layout, request, kind, settings, files)
@@ -141,6 +142,14 @@ def chat_setting(word: str, root: Path) -> str:
 def inside(path: Path, root: Path) -> str:
     """Where a file lies, or will be copied to, relative to the workspace."""
     return str(path.relative_to(root)) if path.is_relative_to(root) else path.name
+
+
+def refuse_no_command(layout: Layout, kind: str, settings: dict[str, str]) -> None:
+    """Without a command the baseline could not be scored; an evo.yaml that is there already may name one."""
+    is_command = "command" in (kind, settings.get("eval.backend"))
+    if is_command and not settings.get("eval.command", "").strip() and not layout.config.exists():
+        hint = '--eval-command "python score.py" --eval-files score.py'
+        raise UsageError("the command template needs the command that scores", hint=hint)
 
 
 def refuse_tracked_gold(root: Path, request: InitRequest) -> None:

@@ -120,6 +120,10 @@ def test_what_cannot_be_divided_is_refused():
 def test_shares_are_written_with_slashes():
     assert parse_shares("50/30/20") == (50, 30, 20)
     assert parse_shares("60/40") == (60, 40, 0)
+    assert parse_shares(".5/.3/.2") == (0.5, 0.3, 0.2)
+    for text in ("50/30/30", "5/3/2"):
+        with pytest.raises(UsageError, match="adds up to 1"):
+            parse_shares(text)
     for text in ("50", "a/b", "0/50/50", "50/-1/2", "nan/1/1", "1/2/3/4"):
         with pytest.raises(UsageError, match="split:"):
             parse_shares(text)
