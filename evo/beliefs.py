@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
-from typing import cast
+from pathlib import Path
+from typing import NamedTuple, cast
 
 from evo import registry
 from evo.domain.experiment import ROOT
@@ -40,38 +40,93 @@ class Beliefs:
         return self.posterior.mean[i], math.sqrt(self.posterior.variance[i])
 
 
-def _rows(session: Session) -> Iterator[SearchNode]:
-    epoch = session.epoch
-    for row in nodes.light_nodes(session.db):
-        is_root = row.id == ROOT
-        counts = row.gain is not None and row.epoch == epoch and row.state != "contaminated"
-        yield SearchNode(
-            id=row.id,
-            parent=row.parent,
-            outcome="scored"
-            if row.score_mean is not None or is_root
-            else ("pending" if row.state == "pending" else "failed"),
-            gain=row.gain if counts and not is_root else None,
-            variance=row.gain_var if counts and not is_root else None,
-            is_candidate=row.state in ("open", "committed"),
-            hours=None,
-        )
+def _node(row: nodes.LightNode, epoch: str | None) -> SearchNode:
+    is_root = row.id == ROOT
+    counts = row.gain is not None and row.epoch == epoch and row.state != "contaminated" and not is_root
+    has_score = row.score_mean is not None or is_root
+    return SearchNode(
+        id=row.id,
+        parent=row.parent,
+        outcome="scored" if has_score else ("pending" if row.state == "pending" else "failed"),
+        gain=row.gain if counts else None,
+        variance=row.gain_var if counts else None,
+        is_candidate=row.state in ("open", "committed"),
+        hours=None,
+    )
+
+
+class _Key(NamedTuple):
+    """What means and variances depend on: `version` counts the changes of scores and standings."""
+
+    root: Path
+    epoch: str | None
+    version: int
+    newest: int
+    prior: Prior
+
+
+class _Foreseen(NamedTuple):
+    """The tree as it was at `key`, without one leaf."""
+
+    key: _Key
+    leaf: nodes.LightNode
+    tree: Tree
+    posterior: Posterior
+
+
+_formed: dict[_Key, Beliefs] = {}
+"""The beliefs that this process formed last: a run asks twice, for the gate and for its view."""
+_foreseen: list[_Foreseen] = []
+"""At most one: what a run prepared while it had nothing else to do."""
+
+
+def _key(session: Session) -> _Key:
+    search = session.config.search
+    return _Key(
+        session.layout.root,
+        session.epoch,
+        meta.get(session.db, "tree_version", default=0),
+        nodes.newest(session.db),
+        Prior(search.mu, search.tau),
+    )
 
 
 def form_beliefs(session: Session) -> Beliefs:
-    """The exact posterior over the whole tree; O(N)."""
-    search = session.config.search
-    key = _key(session)
-    tree = Tree.grow(_rows(session))
-    posterior = Posterior(tree, Prior(search.mu, search.tau))
+    """The exact posterior over the whole tree; O(N), or less where all but one leaf was foreseen."""
+    search, key = session.config.search, _key(session)
+    tree, posterior = _foretold(session, key) or _grown(session, key.prior)
     formed = Beliefs(tree, posterior, UcbRules(search.beta, search.kappa, search.kappa_cost))
     _formed.clear()
     _formed[key] = formed
     return formed
 
 
-_formed: dict[tuple[object, ...], Beliefs] = {}
-"""The beliefs that this process formed last: a run asks twice, for the gate and for its view."""
+def _grown(session: Session, prior: Prior, *, without: str = "") -> tuple[Tree, Posterior]:
+    epoch = session.epoch
+    tree = Tree.grow(_node(row, epoch) for row in nodes.light_nodes(session.db) if row.id != without)
+    return tree, Posterior(tree, prior)
+
+
+def foresee(session: Session, leaf: str) -> None:
+    """Do the work of `form_beliefs` for all nodes but `leaf`, whose score is awaited: this process idles meanwhile."""
+    _foreseen.clear()
+    if not nodes.has_children(session.db, leaf):
+        key = _key(session)
+        _foreseen.append(_Foreseen(key, nodes.light_node(session.db, leaf), *_grown(session, key.prior, without=leaf)))
+
+
+def _foretold(session: Session, key: _Key) -> tuple[Tree, Posterior] | None:
+    """What was foreseen, with the leaf in it; None unless the leaf's own score is all that has changed since."""
+    if not _foreseen:
+        return None
+    seen = _foreseen.pop()
+    if key != seen.key._replace(version=seen.key.version + 1):
+        return None
+    row = nodes.light_node(session.db, seen.leaf.id)
+    if row.gain is None or row.epoch != key.epoch or row.gain == seen.leaf.gain:
+        return None
+    seen.tree.add(_node(row, key.epoch))
+    return seen.tree, seen.posterior
 
 
 def recall_beliefs(session: Session) -> Beliefs:
@@ -79,15 +134,7 @@ def recall_beliefs(session: Session) -> Beliefs:
 
     What was tried and what is pending may be older; the frontier is not for it.
     """
-    if _key(session) not in _formed:
-        return form_beliefs(session)
-    return _formed[_key(session)]
-
-
-def _key(session: Session) -> tuple[object, ...]:
-    version = meta.get(session.db, "tree_version")
-    search = session.config.search
-    return (session.layout.root, session.epoch, version, nodes.newest(session.db), search.mu, search.tau)
+    return _formed.get(_key(session)) or form_beliefs(session)
 
 
 def remember_best(session: Session, mind: Beliefs) -> None:

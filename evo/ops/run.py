@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
 
 from evo import registry
+from evo.beliefs import foresee
 from evo.clock import parse_duration
 from evo.domain.attempt import Attempt
 from evo.domain.experiment import ROOT, Experiment
@@ -238,6 +239,7 @@ def attempt_once(
         latest = dict(seen[0].latest or {})
         on_tick(Tick(attempt.experiment, attempt.n, state.stage, state.seconds or 0.0, latest, state.heartbeat_age_s))
 
+    foresee(session, attempt.experiment)
     watch.wait(executor, [submitted.handle], on_tick=pass_on)
     return collect(session, attempt)
 

@@ -52,6 +52,18 @@ def light_nodes(db: sqlite3.Connection) -> list[LightNode]:
     return list(map(LightNode._make, rows))
 
 
+def light_node(db: sqlite3.Connection, id: str) -> LightNode:
+    """The row of one experiment that is known to be there."""
+    cursor = db.cursor()
+    cursor.row_factory = None
+    row = cursor.execute(f"SELECT {', '.join(LightNode._fields)} FROM experiment WHERE id = ?", (id,)).fetchone()
+    return LightNode._make(row)
+
+
+def has_children(db: sqlite3.Connection, id: str) -> bool:
+    return bool(db.execute("SELECT EXISTS (SELECT 1 FROM experiment WHERE parent = ?)", (id,)).fetchone()[0])
+
+
 def newest(db: sqlite3.Connection) -> int:
     """The number of the last experiment that was made."""
     return int(db.execute("SELECT max(number) FROM experiment").fetchone()[0])
