@@ -110,7 +110,7 @@ def _grown(session: Session, prior: Prior, *, without: str = "") -> tuple[Tree, 
 def foresee(session: Session, leaf: str) -> None:
     """Do the work of `form_beliefs` for all nodes but `leaf`, whose score is awaited: this process idles meanwhile."""
     _foreseen.clear()
-    if not nodes.has_children(session.db, leaf):
+    if leaf != ROOT and not nodes.has_children(session.db, leaf):
         key = _key(session)
         _foreseen.append(_Foreseen(key, nodes.light_node(session.db, leaf), *_grown(session, key.prior, without=leaf)))
 
