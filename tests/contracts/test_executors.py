@@ -33,7 +33,7 @@ def test_a_good_run_trains_then_evaluates_and_keeps_its_output(executor: Executo
     result = run(executor, tmp_path, GOOD, evaluate)
     assert (result.token, result.outcome, result.stage, result.exit_code) == (TOKEN, "ok", "evaluate", 0)
     assert result.train_seconds is not None
-    assert 0 < result.train_seconds < 5
+    assert 0 < result.train_seconds < 30
     folder = AttemptFolder(tmp_path)
     assert (folder.output / "w").read_text() == "weights\n"
     assert folder.eval_summary.read_text() == "scored\n"
