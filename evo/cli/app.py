@@ -17,12 +17,13 @@ from evo.domain.views import Reply
 from evo.errors import EvoError, UsageError, nearest
 
 INTERRUPTED = 130
-USAGE = """Usage: evo COMMAND [OPTIONS]
-
+USAGE = """\
   evo demo                      grow a tree of real training runs here, offline
   evo init my-task --model DIR --gold gold.jsonl
   evo new --recipe sft -m "more epochs" --set epochs=4
   evo run exp_0001
+
+Usage: evo COMMAND [OPTIONS]
 
 Every command takes --json (one document on stdout), -C DIR (run as if started there), and -h."""
 
@@ -64,8 +65,10 @@ def help_text() -> str:
     return "\n".join(lines)
 
 
-def dispatch(args: list[str]) -> Reply | None:
+def dispatch(args: list[str], *, as_json: bool) -> Reply | None:
     """Run one command. None when it has already said all there is (help, version, a stream)."""
+    if as_json and not args:
+        raise UsageError("no command was named", hint="evo -h")
     if not args or args[0] in ("-h", "--help", "help"):
         output.say(help_text())
         return None
@@ -77,7 +80,7 @@ def dispatch(args: list[str]) -> Reply | None:
     command = BY_NAME.get(args[0])
     if command is None:
         raise UsageError(f"no command named {args[0]!r}", hint=nearest(args[0], BY_NAME))
-    return answer_plainly(command, args[1:]) or invoke(command.module, args)
+    return answer_plainly(command, args[1:]) or invoke(command.module, args, as_json=as_json)
 
 
 def answer_plainly(command: Command, words: list[str]) -> Reply | None:
@@ -90,8 +93,8 @@ def answer_plainly(command: Command, words: list[str]) -> Reply | None:
     return reply
 
 
-def invoke(module: str, args: list[str]) -> Reply | None:
-    """Build the one command and call it."""
+def invoke(module: str, args: list[str], *, as_json: bool) -> Reply | None:
+    """Build the one command and call it. A group without a subcommand prints its help, which is no document."""
     import typer.main
     from typer._click import exceptions  # typer 0.28 carries its own click
 
@@ -100,6 +103,9 @@ def invoke(module: str, args: list[str]) -> Reply | None:
         names = ["-h", "--help"]
         reply = leaf.main(args[1:], prog_name=f"evo {args[0]}", standalone_mode=False, help_option_names=names)
     except exceptions.NoArgsIsHelpError as error:
+        if as_json:
+            choice = ", ".join(getattr(leaf, "commands", {}))
+            raise UsageError(f"evo {args[0]} needs one of: {choice}", hint=f"evo {args[0]} -h") from None
         output.say(error.format_message())
         return None
     except exceptions.ClickException as error:
@@ -119,7 +125,7 @@ def run(argv: list[str]) -> int:
         as_json = words.as_json or "--json-lines" in words.args
         if words.folder is not None:
             _enter(words.folder)
-        reply = dispatch(words.args)
+        reply = dispatch(words.args, as_json=as_json)
         if reply is None:
             return 0
         output.emit(reply, as_json=as_json)

@@ -19,7 +19,7 @@ def frontier(
         str | None, typer.Option("--policy", metavar="NAME", help="Another policy than search.policy.")
     ] = None,
     k: Annotated[
-        int, typer.Option("-k", min=1, max=1000, metavar="N", help="So many picks, as for so many workers.")
+        int, typer.Option("-k", "--limit", min=1, max=1000, metavar="N", help="So many picks, as for so many workers.")
     ] = 5,
     seed: Annotated[int | None, typer.Option("--seed", metavar="N", help="Seed of a policy that draws.")] = None,
 ) -> Reply:

@@ -21,7 +21,7 @@ def log(
     ] = None,
     eval: Annotated[bool, typer.Option("--eval", help="The log of the evaluation on dev.")] = False,
     tail: Annotated[
-        int, typer.Option("--tail", min=1, max=100_000, metavar="N", help="So many lines from the end.")
+        int, typer.Option("--tail", "--limit", min=1, max=100_000, metavar="N", help="So many lines from the end.")
     ] = 50,
 ) -> Reply:
     """evo log exp_0007 --tail 100

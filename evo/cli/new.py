@@ -21,7 +21,7 @@ def new(
     parent: Annotated[str | None, typer.Option("--parent", help="Default: the policy's first pick.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A parameter.")] = None,
     grid: Annotated[list[str] | None, typer.Option("--grid", metavar="KEY=A,B", help="One node a value.")] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of data order, sampling and training.")] = 42,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of data order, sampling and training.")] = 42,
     from_artifact: Annotated[
         str | None, typer.Option("--from-artifact", metavar="EXP[:LABEL]", help="Start from these weights.")
     ] = None,

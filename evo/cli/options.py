@@ -2,17 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import inspect
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from evo.domain.experiment import parse_experiment_id
 from evo.errors import UsageError
 
 
+class _ExampleFirst:
+    """Help opens with its first line: an example, never wrapped, so that it can be copied."""
+
+    help: str | None
+
+    def format_help(self: Any, ctx: Any, formatter: Any) -> None:
+        example, _, about = inspect.cleandoc(self.help or "").partition("\n\n")
+        formatter.write(f"{example}\n\n")
+        self.format_usage(ctx, formatter)
+        if about:
+            formatter.write_paragraph()
+            with formatter.indentation():
+                formatter.write_text(about)
+        self.format_options(ctx, formatter)
+
+
+class _Command(_ExampleFirst, TyperCommand):
+    pass
+
+
+class _Group(_ExampleFirst, TyperGroup):
+    pass
+
+
+class _Leaf(typer.Typer):
+    def command(self, name: str | None = None, **options: Any) -> Any:
+        return super().command(name, **{"cls": _Command, **options})
+
+
 def leaf(help_: str = "") -> typer.Typer:
     """A command without completion options, with `-h`, without rich markup (nothing heavy to import)."""
-    return typer.Typer(
+    return _Leaf(
+        cls=_Group,
         help=help_ or None,
         add_completion=False,
         rich_markup_mode=None,

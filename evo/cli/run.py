@@ -23,7 +23,7 @@ def run(
     timeout: Annotated[str | None, typer.Option("--timeout", help="End training after 90s, 45m, 2h.")] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Return at once; `evo sync` takes it in.")] = False,
     executor: Annotated[str | None, typer.Option("--executor", help="local or inline.")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="A further seed of the same experiment.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="A further seed of the same experiment.")] = None,
     rerun: Annotated[bool, typer.Option("--rerun", help="Run content that has a score; never certifiable.")] = False,
     json_lines: Annotated[bool, typer.Option("--json-lines", help="Progress as JSON lines on stdout.")] = False,
 ) -> Reply:

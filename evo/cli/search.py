@@ -7,9 +7,7 @@ from typing import Annotated
 
 import typer
 
-from evo import registry
 from evo.cli.options import leaf
-from evo.errors import UsageError, nearest
 from evo.ops import search_serve
 
 app = leaf("evo search serve --policy tree-ucb --gate certify\n\nThe search as a service for simulators.")
@@ -29,6 +27,4 @@ def serve(
 
     JSON lines on stdin and stdout, one reply for each request, state in memory.
     """
-    if policy not in registry.names("policy"):
-        raise UsageError(f"no policy named {policy!r}", hint=nearest(policy, registry.names("policy")))
     search_serve.serve(sys.stdin, sys.stdout, policy=policy, gate=gate)
