@@ -94,11 +94,17 @@ def start_of(session: Session, request: NewRequest, source: RecipeSource) -> str
     if request.from_artifact is None:
         return source.config.init_from
     identifier, _, label = request.from_artifact.partition(":")
-    origin = experiments.get(session.db, parse_experiment_id(identifier)).id
-    if not label:
-        return origin
-    artifacts.find(session.db, origin, label=label)
-    return f"{origin}:{label}"
+    origin = experiments.get(session.db, parse_experiment_id(identifier))
+    if origin.state == "contaminated":
+        raise Refused(f"{origin.id} is contaminated: nothing starts from what it has left")
+    if label:
+        artifacts.find(session.db, origin.id, label=label)
+    elif origin.state == "discarded":
+        labels = ", ".join(f"{origin.id}:{one.label}" for one in artifacts.of(session.db, origin.id)) or "nothing"
+        raise Refused(
+            f"{origin.id} is discarded: only what it declared can be started from", hint=f"it declared {labels}"
+        )
+    return f"{origin.id}:{label}" if label else origin.id
 
 
 def start_commit(session: Session, parent: Experiment) -> str:

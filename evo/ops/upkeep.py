@@ -1,7 +1,7 @@
 """Keeping the house: `fsck`, `backup`, `gc`.
 
-Invariant: only weights of failed and discarded experiments that nobody descends from and that are no declared
-artifact are ever deleted, and never before they were listed.
+Invariant: only weights of failed and discarded experiments that nobody descends from or starts from, and that are no
+declared artifact, are ever deleted, and never before they were listed.
 """
 
 from __future__ import annotations
@@ -54,8 +54,11 @@ def backup(session: Session, target: Path | None) -> Path:
 def garbage(session: Session) -> list[Garbage]:
     """Weights that nothing needs any more."""
     found = []
+    starts = {experiment.start_from.partition(":")[0] for experiment in experiments.all(session.db)}
     for experiment in experiments.all(session.db):
-        if experiment.state not in ("failed", "discarded") or experiments.children(session.db, experiment.id):
+        if experiment.state not in ("failed", "discarded") or experiment.id in starts:
+            continue
+        if experiments.children(session.db, experiment.id):
             continue
         declared = {Path(artifact.uri) for artifact in artifacts.of(session.db, experiment.id)}
         for attempt in attempts.of(session.db, experiment.id):
