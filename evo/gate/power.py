@@ -7,7 +7,23 @@ from __future__ import annotations
 
 import math
 
+from evo.gate.statistics import LEAST_CLUSTERS
 from evo.gate.tails import normal_quantile, normal_upper_tail
+
+FEW = 30
+"""Under this many held-out items only gains beyond .19 are certified with 80 % power, at 20 % discordance."""
+
+
+def obstacles(n_heldout: int, clusters: int | None) -> list[str]:
+    """What keeps a held-out set from certifying, one sentence each; `clusters` is None where no item names one."""
+    if n_heldout == 0:
+        return ["no certificate is possible: nothing is held out"]
+    found = []
+    if clusters is not None and clusters < LEAST_CLUSTERS:
+        found.append(f"no certificate is possible with {clusters} held-out clusters: the test needs {LEAST_CLUSTERS}")
+    if n_heldout < FEW:
+        found.append(f"a certificate is rare with {n_heldout} held-out items: bring {FEW} or more")
+    return found
 
 
 def smallest_gain(n: int, *, discordance: float, sigma_run: float, alpha: float, power: float = 0.8) -> float:

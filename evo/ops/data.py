@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from evo.data import seal as sealed
 from evo.data.integrity import exact_overlap
 from evo.data.reader import read_rows
+from evo.domain.item import Item
 from evo.domain.upkeep_views import DataStatusView, LeaksView, LeakView
 from evo.domain.views import LooksView
 from evo.errors import Refused
+from evo.gate.power import obstacles
 from evo.ops import sealing
 from evo.ops.leaks import overlaps
 from evo.ops.sealing import GoldRequest
@@ -50,7 +53,13 @@ def status(session: Session) -> tuple[DataStatusView, tuple[str, ...]]:
         intact=not problems,
     )
     warned = [f"{path} holds sealed items in the clear: move it off this machine" for path in copies]
-    return view, (*problems, *warned)
+    return view, (*problems, *warned, *obstacles_of(sealed.load_split(root, "heldout")))
+
+
+def obstacles_of(heldout: Sequence[Item]) -> list[str]:
+    """What keeps these held-out items from certifying; an item without a cluster is one of its own, as in the test."""
+    clusters = len({item.cluster or item.id for item in heldout}) if any(item.cluster for item in heldout) else None
+    return obstacles(len(heldout), clusters)
 
 
 def plain_copies(session: Session) -> list[Path]:

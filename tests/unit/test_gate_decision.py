@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evo.gate.decision import Comparison, Decision, GateRules, GuardReading, decide, may_claim_recipe
-from evo.gate.power import power_of, required_items, smallest_gain
+from evo.gate.power import FEW, obstacles, power_of, required_items, smallest_gain
 from evo.gate.statistics import RunNoise
 
 RULES = GateRules(mode="certify", alpha=0.05, min_gain=0.0, looks=20)
@@ -159,3 +159,13 @@ def test_ten_thousand_items_are_decided_at_once() -> None:
         judged(ours, theirs)
         best = min(best, time.perf_counter() - begun)
     assert best < 0.1
+
+
+def test_what_keeps_a_heldout_set_from_certifying_is_said_beforehand() -> None:
+    """DESIGN §8: four clusters are refused by the gate, so nobody should train before hearing of it."""
+    assert obstacles(200, None) == obstacles(200, 5) == obstacles(FEW, None) == []
+    assert obstacles(200, 4) == ["no certificate is possible with 4 held-out clusters: the test needs 5"]
+    assert [said.partition(":")[0] for said in obstacles(29, 4)] == [
+        "no certificate is possible with 4 held-out clusters", "a certificate is rare with 29 held-out items",
+    ]  # fmt: skip
+    assert obstacles(0, None) == ["no certificate is possible: nothing is held out"]
