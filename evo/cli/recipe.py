@@ -22,7 +22,8 @@ def list_() -> Reply:
 
     The workspace's own recipes (they shadow the shipped ones) and the shipped ones.
     """
-    return Reply(ops.listing(), (Hint("evo recipe show sft", "its parameters with their ranges"),))
+    view, warnings = ops.listing()
+    return Reply(view, (Hint("evo recipe show sft", "its parameters with their ranges"),), warnings)
 
 
 @app.command()

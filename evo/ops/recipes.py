@@ -6,7 +6,7 @@ from pathlib import Path
 
 from evo.config import ParamSpec
 from evo.domain.upkeep_views import ParamView, RecipeCheckView, RecipeDetailView, RecipeRowView, RecipesView
-from evo.errors import NotAWorkspace
+from evo.errors import FileFormatError, NotAWorkspace
 from evo.workspace import recipe_check, recipes
 from evo.workspace.layout import Layout, find_root
 
@@ -19,18 +19,23 @@ def here() -> Layout | None:
         return None
 
 
-def listing() -> RecipesView:
+def listing() -> tuple[RecipesView, tuple[str, ...]]:
+    """The recipes that can be read; the warnings say what is wrong with each of the others."""
     layout = here()
-    rows = []
+    rows, warnings = [], []
     for folder in recipes.names(layout).values():
-        found = recipes.load_recipe(layout, folder)
+        try:
+            found = recipes.load_recipe(layout, folder)
+        except FileFormatError as error:
+            warnings.append(f"recipe {folder.name} is left out: {error.message}")
+            continue
         config = found.config
         rows.append(
             RecipeRowView(
                 found.name, config.technique, config.reward_shape, config.description, found.is_shipped, str(folder)
             )
         )
-    return RecipesView(rows)
+    return RecipesView(rows), tuple(warnings)
 
 
 def show(name: str) -> RecipeDetailView:
@@ -69,5 +74,7 @@ def copy(name: str, to: str) -> Path:
 
 
 def check(name: str) -> RecipeCheckView:
-    folder = recipes.find_folder(here(), name)
-    return RecipeCheckView(str(folder), [str(fault) for fault in recipe_check.check(folder)])
+    layout = here()
+    folder = recipes.find_folder(layout, name)
+    faults = recipe_check.check(folder, workspace=layout.root if layout else None)
+    return RecipeCheckView(str(folder), [str(fault) for fault in faults])

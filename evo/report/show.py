@@ -135,7 +135,8 @@ def claim_of(experiment: Experiment) -> str:
 
 def attempt_view(session: Session, attempt: Attempt) -> AttemptView:
     folder = session.layout.attempt(attempt.experiment, attempt.n)
-    is_eval = attempt.experiment == ROOT or (attempt.train_seconds is not None and attempt.outcome != "ok")
+    has_failed_in_eval = attempt.eval_seconds is not None and attempt.outcome != "ok"
+    is_eval = attempt.experiment == ROOT or attempt.state == "trained" or has_failed_in_eval
     return AttemptView(
         n=attempt.n,
         seed=attempt.seed,

@@ -13,6 +13,8 @@ from evo.errors import FileFormatError, NotFound
 from evo.lightdata import dataclass
 from evo.workspace.recipes import CONFIG, PAGE, read_config, validated
 
+_ELSEWHERE = ("hf://", "artifact:")
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -24,12 +26,15 @@ class Fault:
         return f"{self.path}" + (f", line {self.line}" if self.line else "") + f": {self.problem}"
 
 
-def check(folder: Path) -> list[Fault]:
-    """Everything that is wrong with a recipe, as far as it can be seen without running it."""
-    return [*_faults_of_config(folder), *_faults_of_pages(folder)]
+def check(folder: Path, *, workspace: Path | None = None) -> list[Fault]:
+    """Everything that is wrong with a recipe, as far as it can be seen without running it.
+
+    `workspace`: where the local files that it trains on have to lie; None where there is none.
+    """
+    return [*_faults_of_config(folder, workspace), *_faults_of_pages(folder)]
 
 
-def _faults_of_config(folder: Path) -> Iterator[Fault]:
+def _faults_of_config(folder: Path, workspace: Path | None) -> Iterator[Fault]:
     path = folder / CONFIG
     try:
         config = validated(path, read_config(path))
@@ -46,6 +51,9 @@ def _faults_of_config(folder: Path) -> Iterator[Fault]:
     aliases = [spec.alias for spec in config.params.values() if spec.alias]
     for alias in sorted({alias for alias in aliases if aliases.count(alias) > 1 or alias in config.params}):
         yield Fault(str(path), None, f"the alias {alias!r} means two parameters")
+    for index, part in enumerate(config.data.train if workspace else ()):
+        if workspace and not part.source.startswith(_ELSEWHERE) and not (workspace / part.source).is_file():
+            yield Fault(str(path), None, f"field data.train[{index}].source: {workspace / part.source} does not exist")
 
 
 def _faults_of_pages(folder: Path) -> Iterator[Fault]:

@@ -34,6 +34,8 @@ def diff(view: DiffView) -> list[Block]:
 
 
 def log(view: LogView) -> list[Block]:
+    if not view.lines:
+        return [Text(f"the {view.kind} log of {view.experiment}, attempt {view.attempt}, is empty", note=view.path)]
     blocks: list[Block] = [Text("… there is more above", style="dim", note=view.path)] if view.truncated else []
     return blocks + [Text(words.printable(line)) for line in view.lines]
 
