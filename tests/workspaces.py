@@ -6,6 +6,8 @@ when its own fixed random number lies below that probability. So a run's true qu
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -13,6 +15,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from evo.cli import app
 
 SCORE = """\
 import argparse, hashlib, json, pathlib
@@ -72,6 +76,14 @@ def evo(*words: str | Path, cwd: Path, json_: bool = True, timeout: float = 120,
         argv, cwd=cwd, env=clean_environment(**env), capture_output=True, text=True, timeout=timeout, check=False
     )
     return Answer(done.returncode, done.stdout, done.stderr)
+
+
+def evo_here(line: str, *, cwd: Path) -> Answer:
+    """Run one command in this process, through the door that a process of its own enters by: 0.1 s sooner."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = app.run(line.split())
+    return Answer(code, out.getvalue(), err.getvalue())
 
 
 def write_gold(path: Path, n: int, *, start: int = 0) -> Path:

@@ -1,4 +1,4 @@
-"""The gate through the command line: modes, the budget of looks, clusters, small gold sets, the vault; exit codes."""
+"""The gate through the command line: modes, the budget of looks, clusters, small gold sets, the vault."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_small_gold_set_has_no_vault_and_says_so(tmp_path: Path) -> None:
 def test_the_vault_is_opened_once(tmp_path: Path) -> None:
     """§5: a second call, also about another experiment, returns the stored number and evaluates nothing."""
     workspace = make_command_workspace(tmp_path / "ws", n=150)
-    node = new(workspace, skilled(0.95), "better", "--parent", "exp_0000")
+    node = new(workspace, skilled(0.54), "5 of 45 gained, none lost", "--parent", "exp_0000")
     assert evo("run", node, cwd=workspace).data["state"] == "committed"
     assert not list((workspace / ".evo/sealed/results").glob("vault*"))
     first = evo("release", cwd=workspace).data
@@ -77,26 +77,12 @@ def test_every_run_asks_after_each_run_and_knows_no_budget(tmp_path: Path) -> No
 
 
 def test_strict_asks_for_more(tmp_path: Path) -> None:
-    """§8: the first ask is judged at α/(2Q), not at α: a gain that certify mode takes is not enough."""
-    outcomes = {}
-    for mode in ("certify", "strict"):
-        workspace = make_command_workspace(tmp_path / mode, f"gate.mode={mode}", n=150)
-        for skill in (0.54, 0.95):
-            node = new(workspace, skilled(skill), f"skill {skill}", "--parent", "exp_0000")
-            ran = evo("run", node, cwd=workspace).data
-            outcomes[mode, skill] = ran["certificate"]["passed"]
-            assert ran["certificate"]["mode"] == mode
-    assert outcomes == {
-        ("certify", 0.54): True, ("certify", 0.95): True, ("strict", 0.54): False, ("strict", 0.95): True,
-    }  # fmt: skip
-
-
-def test_the_gate_can_be_off(tmp_path: Path) -> None:
-    workspace = make_command_workspace(tmp_path / "ws", "gate.mode=none", n=150)
-    node = new(workspace, skilled(0.95), "better", "--parent", "exp_0000")
-    ran = evo("run", node, cwd=workspace).data
-    assert (ran["state"], ran["certificate"]) == ("open", None)
-    assert evo("certify", node, cwd=workspace).code == 4
+    """§8: the first ask is judged at α/(2Q) = .00125: 5 of 45 items gained and none lost, p .0156, are not enough."""
+    workspace = make_command_workspace(tmp_path / "ws", "gate.mode=strict", n=150)
+    for skill, passes in ((0.54, False), (0.95, True)):
+        node = new(workspace, skilled(skill), f"skill {skill}", "--parent", "exp_0000")
+        ran = evo("run", node, cwd=workspace).data
+        assert (ran["certificate"]["mode"], ran["certificate"]["passed"]) == ("strict", passes)
 
 
 def test_a_denied_question_is_remembered_and_the_budget_binds(tmp_path: Path) -> None:
@@ -130,23 +116,6 @@ def test_only_passed_and_look_leave_the_gate(tmp_path: Path) -> None:
     assert len(sealed) == 45
     for text in texts:
         assert not [prompt for prompt in sealed if prompt in text]
-
-
-def test_exit_codes(tmp_path: Path) -> None:
-    """§5: each documented code once (1 is a bug; 9 is test_lifecycle's)."""
-    workspace = make_command_workspace(tmp_path / "ws", "gate.looks=1", n=150)
-    bad = new(workspace, "argv=false", "fails", "--parent", "exp_0000")
-    slow = new(workspace, "argv=sleep 30", "too slow", "--parent", "exp_0000")
-    fair = new(workspace, skilled(0.41), "fair", "--parent", "exp_0000")
-    assert evo("run", fair, cwd=workspace).code == 0
-    lines = {
-        "status": 0, "staus": 2, "show exp_0077": 3, f"restore {fair}": 4, f"certify {fair}": 5, f"run {bad}": 6,
-        f"run {slow} --timeout 200ms": 7, "-C / status": 3,
-    }  # fmt: skip
-    assert {line: evo(*line.split(), cwd=workspace).code for line in lines} == lines
-    other = new(workspace, skilled(0.42), "another", "--parent", "exp_0000")
-    assert evo("run", other, cwd=workspace).code == 0
-    assert evo("certify", other, cwd=workspace).code == 8
 
 
 @pytest.mark.parametrize("words", [["--heldout"], ["--heldout", "--vault"]])

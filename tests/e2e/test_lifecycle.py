@@ -22,7 +22,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Scored baseline; its scorer waits while the file `wait` lies beside the workspace."""
     folder = tmp_path_factory.mktemp("life")
     waiting = f"import pathlib, time\nwhile pathlib.Path({str(folder / 'wait')!r}).exists():\n    time.sleep(0.02)\n"
-    root = make_command_workspace(folder / "ws", "run.grace-s=0.2", n=150, score=waiting + SCORE)
+    root = make_command_workspace(folder / "ws", "run.grace-s=0.2", "gate.mode=none", n=150, score=waiting + SCORE)
     assert evo("run", "exp_0000", cwd=root).code == 0
     return root
 

@@ -181,7 +181,7 @@ def test_held_out_items_in_training_data_cost_nothing(tmp_path: Path) -> None:
 
 
 def test_no_null_recipe_is_promoted_by_luck(tmp_path: Path) -> None:
-    """§12: a null recipe promoted by luck. Eight recipes as good as the base, each with a luck of its own."""
+    """§12: a null recipe promoted by luck. The five luckiest on dev of 26 recipes that are as good as the base."""
     lucky = SCORE.replace('item["id"].encode()', '(item["id"] + nonce).encode()').replace(
         "skill = float(file.read_text())", "skill, nonce = 0.4, file.read_text()"
     )
@@ -189,10 +189,10 @@ def test_no_null_recipe_is_promoted_by_luck(tmp_path: Path) -> None:
         "skill, nonce = 0.4, file.read_text()", "skill, nonce = (0.4, file.read_text())"
     )
     workspace = make_command_workspace(tmp_path / "ws", n=150, score=lucky)
-    axis = "argv=" + ",".join(f'sh -c "echo {name} > $EVO_CHECKPOINT_DIR/skill.txt"' for name in "abcdefgh")
+    axis = "argv=" + ",".join(f'sh -c "echo {name} > $EVO_CHECKPOINT_DIR/skill.txt"' for name in "gijqu")
     made = evo("new", "--recipe", "command", "--grid", axis, "-m", "null", "--parent", "exp_0000", cwd=workspace)
     ran = [evo("run", each["id"], cwd=workspace).data for each in made.data["experiments"]]
-    assert max(one["delta"]["mean"] for one in ran) > 0.03  # luck there was
+    assert max(one["delta"]["mean"] for one in ran) > 0.15  # luck there was
     assert evo("status", cwd=workspace).data["committed"] == "exp_0000"
 
 

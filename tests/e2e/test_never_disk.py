@@ -14,7 +14,7 @@ import pytest
 from jobs import processes, unique_sleep
 from snapshots import snapshot
 from synthetic import EPOCH, chain
-from workspaces import SCORE, evo, make_command_workspace, new, skilled
+from workspaces import SCORE, evo, evo_here, make_command_workspace, new, skilled
 
 from evo.store import db as database
 from evo.store import meta
@@ -113,19 +113,18 @@ def test_a_broken_database_is_named(unscored: Path, damage: str) -> None:
         path.write_bytes(whole)
 
 
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize("state", ["pending", "open"])
 def test_a_deep_tree_hangs_nothing(unscored: Path, state: str) -> None:
     """§12: a 1,100-deep tree hanging a command, with and without scores along the way."""
     deepest = 1100
     with deep_tree(unscored, deepest, state=state):
         last = f"exp_{deepest}"
-        reading = [["status"], ["tree"], ["show", last], ["path", last], ["next"], ["frontier"], ["log"], ["notes"],
-                   ["discards"], ["compare", "exp_0001", last], ["fsck"]]  # fmt: skip
-        for words in reading:
-            answer = evo(*words, cwd=unscored, timeout=20)
+        for words in ("status", "tree", f"show {last}", f"path {last}", "next", "frontier", "log", "notes", "discards",
+                      f"compare exp_0001 {last}", "fsck", f"path {last} --limit 2000"):  # fmt: skip
+            answer = evo_here(f"{words} --json", cwd=unscored)
             assert answer.code in (0, 4), (words, answer.out + answer.err)
-        assert evo("path", last, "--limit", "2000", cwd=unscored).code == 0
-        assert evo("discard", last, "--reason", "too deep", cwd=unscored, timeout=20).code == 0
+        assert evo_here(f"discard {last} --reason deep", cwd=unscored).code == 0
 
 
 @contextmanager
@@ -170,7 +169,7 @@ def test_reading_writes_nothing(tree: Path) -> None:
     (tree / ".evo" / "worktrees" / "exp_0001" / "edited.py").write_text("an edit that no run has committed yet\n")
     before = snapshot(tree)
     for line in READING:
-        answer = evo(*line.split(), cwd=tree)
+        answer = evo_here(line, cwd=tree)
         assert answer.code in (0, 2, 3, 5), (line, answer.out + answer.err)
         assert snapshot(tree) == before, line
 

@@ -12,7 +12,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from workspaces import SCORE, evo, make_command_workspace, new, skilled, write_gold
+from workspaces import SCORE, evo, evo_here, make_command_workspace, new, skilled, write_gold
 
 ROWS = ("A3", "A14", "A15", "A25", "A26", "A27", "C10", "C12", "D10", "E2")
 
@@ -211,18 +211,18 @@ RANGES = ("lr=0", "lr=1.5", "lora_rank=0", "lora_rank=257", "batch_size=513", "m
 
 def test_c12_and_e2_fields_defaults_and_ranges(workspace: Path) -> None:
     """C12, E2: the fields of the tools that evo replaces have a place in its own schema, a default and a range."""
-    shown = evo("config", "show", cwd=workspace).data["settings"]
+    shown = evo_here("config show --json", cwd=workspace).data["settings"]
     assert {key: shown[key] for key in SETTINGS} == SETTINGS
-    recipe = evo("recipe", "show", "sft", cwd=workspace).data["params"]
+    recipe = evo_here("recipe show sft --json", cwd=workspace).data["params"]
     defaults = {param["name"]: param["default"] for param in recipe}
     assert {name: defaults[name] for name in PARAMETERS} == PARAMETERS
     for setting in RANGES:
-        refused = evo("new", "--recipe", "sft", "-m", "x", "--set", setting, cwd=workspace)
+        refused = evo_here(f"new --recipe sft -m x --set {setting}", cwd=workspace)
         assert refused.code == 2, setting
     for key, value in (("loop.target", "1.5"), ("loop.max-iterations", "101"), ("loop.lr-decay", "0")):
-        assert evo("config", "set", key, value, cwd=workspace).code == 2, key
-    made = evo("new", "--recipe", "sft", "-m", "x", "--parent", "exp_0000", "--set", "lr=5e-5", cwd=workspace).data
-    assert evo("show", made["id"], cwd=workspace).data["recipe"]["params"]["learning_rate"] == 5e-5
+        assert evo_here(f"config set {key} {value}", cwd=workspace).code == 2, key
+    made = evo_here("new --recipe sft -m x --parent exp_0000 --set lr=5e-5 --json", cwd=workspace).data
+    assert evo_here(f"show {made['id']} --json", cwd=workspace).data["recipe"]["params"]["learning_rate"] == 5e-5
 
 
 def test_d10_a_score_needs_every_item_and_a_small_suite_is_none(tmp_path: Path) -> None:
