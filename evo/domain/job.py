@@ -117,6 +117,10 @@ class EvalJob:
     pinned_dir: str
     """Pinned copies of scorer.py and of the evaluation command's files: its working directory."""
     scorer: str
+    pins: dict[str, str] | None = None
+    """Name in `pinned_dir` -> sha256: nothing else that lies there is used. None: all of it is, unchecked."""
+    items_sha256: str = ""
+    """Of the file `items`; empty: unchecked."""
     scorer_options: dict[str, object] = field(default_factory=dict)
     generation: dict[str, object] = field(default_factory=dict)
     """max_new_tokens, temperature, top_p, samples, seed, batch_size, stop."""

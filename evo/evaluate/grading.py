@@ -14,10 +14,11 @@ from evo.domain.item import Item, ItemResult, checked_score
 from evo.domain.job import EvalJob
 from evo.errors import RunFailed, UsageError
 from evo.evaluate.scorers.base import CannotScore, Scorer
-from evo.files import sha256_text
+from evo.files import sha256_file, sha256_text
 from evo.registry import load
 
 SEALED = ("heldout", "vault")
+SCORER = "scorer.py"
 
 
 class InvalidResults(RunFailed):
@@ -91,6 +92,9 @@ def build_scorer(job: EvalJob, items: Sequence[Item]) -> Scorer:
     """
     options = dict(job.scorer_options)
     options["choices"] = options.get("choices") or sorted({item.target for item in items if item.target is not None})
+    page, pinned = Path(job.pinned_dir) / SCORER, (job.pins or {}).get(SCORER)
+    if pinned is not None and (not page.is_file() or sha256_file(page) != pinned):
+        raise RunFailed(f"{page} is not what was pinned", hint=f"remove {job.pinned_dir}: evo copies it again")
     scorer: Scorer = load("scorer", job.scorer)(options, pinned_dir=Path(job.pinned_dir) if job.pinned_dir else None)
     return scorer
 

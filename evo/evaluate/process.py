@@ -18,13 +18,13 @@ from types import TracebackType
 
 from evo.domain.item import Item, ItemError, ItemResult, parse_item
 from evo.domain.job import EvalJob, EvalSummary
-from evo.errors import EvoError, FileFormatError, NotFound, UsageError
+from evo.errors import EvoError, FileFormatError, NotFound, RunFailed, UsageError
 from evo.evaluate.engine import engine_of
 from evo.evaluate.generation import generation_of
 from evo.evaluate.grading import SEALED, InvalidResults, Names
 from evo.evaluate.progress import with_progress
 from evo.evaluate.weights import weights_hash
-from evo.files import read_json, write_json, write_text
+from evo.files import read_json, sha256_file, write_json, write_text
 from evo.registry import load
 from evo.validation import plain, restore
 
@@ -61,6 +61,8 @@ def evaluate(job: EvalJob) -> EvalSummary:
     out.mkdir(parents=True, exist_ok=True)
     (out / "summary.json").unlink(missing_ok=True)
     items = read_items(Path(job.items), is_sealed=job.split in SEALED)
+    if job.items_sha256 and sha256_file(Path(job.items)) != job.items_sha256:
+        raise RunFailed(f"{job.items} is not what was pinned", hint="remove it: evo writes it again")
     if not Path(job.model).is_dir():
         raise NotFound(f"the folder of weights {job.model} does not exist")
     weights = weights_hash(Path(job.model))

@@ -16,13 +16,12 @@ from pathlib import Path
 from evo.clock import parse_duration
 from evo.config import EvalConfig
 from evo.data import seal
-from evo.data.reader import read_items
 from evo.domain.item import Item, ItemResult, Split
 from evo.domain.job import AttemptFolder, EvalJob, EvalSummary, Job, RunFacts, Stage
 from evo.errors import FileFormatError, NotFound, Refused, RunFailed, RunTimedOut, UsageError
 from evo.evaluate.engine import engine_of
 from evo.evaluate.evalhash import EvalSpec, eval_hash, text_hash
-from evo.files import read_json, sha256_json, write_json, write_jsonl
+from evo.files import read_json, sha256_file, sha256_json, write_json, write_jsonl
 from evo.lightdata import dataclass
 from evo.runner import process, recover, watch
 from evo.runner.environment import ordinary_environment
@@ -91,8 +90,9 @@ def pinned_items(session: Session, split: Split) -> Path:
     if record is None:
         raise Refused(f"there are no {split} items", hint="evo data status")
     path = session.layout.pinned / f"{split}-{record.sha256[:16]}.jsonl"
-    if not path.is_file():
+    if not path.is_file() or meta.get(session.db, f"pinned {path.name}") is None:
         write_items(path, seal.load_split(session.layout.root, split))
+        meta.set(session.db, f"pinned {path.name}", sha256_file(path))
     return path
 
 
@@ -137,6 +137,8 @@ def eval_job(session: Session, judge: Judge, *, split: Split, model: Path, out_d
         out_dir=str(out_dir),
         pinned_dir=str(judge.pinned.folder),
         scorer=config.eval.scorer,
+        pins=judge.pinned.file_hashes,
+        items_sha256=meta.get(session.db, f"pinned {items.name}", default=""),
         scorer_options=scorer_options(session),
         generation=generation(config.eval),
         forbidden=list(config.eval.forbidden),
@@ -226,12 +228,6 @@ def _evaluator(backend: str) -> list[str]:
 def ordinary(session: Session) -> dict[str, str]:
     """What training and evaluation may see of this environment."""
     return ordinary_environment(os.environ, passed=session.config.env.pass_, interpreter=Path(sys.executable))
-
-
-def dev_slices(session: Session) -> dict[str, str]:
-    """Item id -> slice, for the dev items that carry one."""
-    items = read_items(pinned_items(session, "dev"), needs_target=False)
-    return {item.id: item.slice for item in items if item.slice is not None}
 
 
 def results_key(weights_hash: str, judge: Judge) -> str:

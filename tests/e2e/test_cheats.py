@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,53 @@ def test_a_run_does_not_score_itself(workspace: Path, cheat: str) -> None:
     assert ran.data["score"]["mean"] == pytest.approx(true_score(workspace, TRUE_SKILL))
     assert ran.data["state"] == "open"
     assert processes_of(workspace, made.data["id"]) == []
+
+
+TAMPERS = {
+    "score.py": ("*/score.py", SCORE.replace("float(luck < skill)", "1.0")),
+    "the dev items": ("dev-*.jsonl", json.dumps({"id": "easy", "prompt": "easy", "target": "easy"}) + "\n"),
+}
+
+
+@pytest.mark.parametrize("what", TAMPERS)
+def test_what_is_pinned_cannot_be_swapped(workspace: Path, what: str) -> None:
+    """A3: a run that reaches the pinned copies (no isolation) gets no score from them, and costs no second training."""
+    pattern, text = TAMPERS[what]
+    tamper = f"""
+for path in pathlib.Path({str(workspace / ".evo/pinned")!r}).glob({pattern!r}):
+    path.parent.chmod(0o755)
+    path.unlink()
+    path.write_text({text!r})
+"""
+    made = evo("new", "--parent", "exp_0000", "--recipe", "command", "--set", "argv=python swap.py", "-m", what,
+               cwd=workspace).data  # fmt: skip
+    (Path(made["worktree"]) / "swap.py").write_text(HONEST + tamper)
+    ran = evo("run", made["id"], cwd=workspace)
+    assert (ran.code, ran.document["data"]["score"]) == (6, None)
+    assert "is not what was pinned" in ran.document["error"]["message"]
+    for path in (workspace / ".evo/pinned").glob(pattern):
+        shutil.rmtree(path.parent) if path.name == "score.py" else path.unlink()
+    again = evo("run", made["id"], cwd=workspace)
+    assert again.code == 0, again.out
+    assert again.data["score"]["mean"] == pytest.approx(true_score(workspace, TRUE_SKILL))
+    assert len(again.data["attempts"]) == 1
+
+
+def test_what_is_laid_beside_the_pinned_files_is_not_used(workspace: Path) -> None:
+    """A3: a module that would shadow one that score.py imports."""
+    plant = f"""
+for path in pathlib.Path({str(workspace / ".evo/pinned")!r}).glob("*/score.py"):
+    path.parent.chmod(0o755)
+    (path.parent / "hashlib.py").write_text("raise SystemExit('a planted module ran')")
+"""
+    made = evo("new", "--parent", "exp_0000", "--recipe", "command", "--set", "argv=python plant.py", "-m", "plants",
+               cwd=workspace).data  # fmt: skip
+    (Path(made["worktree"]) / "plant.py").write_text(HONEST + plant)
+    ran = evo("run", made["id"], cwd=workspace)
+    assert ran.code == 0, ran.out
+    assert ran.data["score"]["mean"] == pytest.approx(true_score(workspace, TRUE_SKILL))
+    (planted,) = (workspace / ".evo/pinned").glob("*/hashlib.py")
+    planted.unlink()
 
 
 def test_ten_copies_of_the_parent_are_committed_zero_times(tmp_path: Path) -> None:

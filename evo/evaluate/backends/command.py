@@ -23,6 +23,7 @@ from evo.domain.job import EvalJob
 from evo.errors import RunFailed, UsageError
 from evo.evaluate.generation import generation_of
 from evo.evaluate.grading import SEALED, Grader, InvalidResults, Names
+from evo.files import sha256_file
 
 PASSED = (
     "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV",
@@ -55,7 +56,9 @@ class CommandBackend:
         """Run the command in `folder`; the path of its results. RunFailed where it fails."""
         place = folder / "files"
         folder.mkdir(parents=True)
-        if self._job.pinned_dir:
+        if self._job.pins is not None:
+            _copy_pinned(Path(self._job.pinned_dir), place, self._job.pins)
+        elif self._job.pinned_dir:
             _copy_writable(Path(self._job.pinned_dir), place)
         else:
             place.mkdir()
@@ -119,6 +122,18 @@ def command_environment(environment: Mapping[str, str], *, seed: int) -> dict[st
     if "EVO_JOB" in environment:
         passed["EVO_EVALUATION"] = environment["EVO_JOB"]
     return passed | {"PATH": path, "PYTHONDONTWRITEBYTECODE": "1", "EVO_SAMPLE_SEED": str(seed)}
+
+
+def _copy_pinned(source: Path, place: Path, pins: Mapping[str, str]) -> None:
+    """Copy the named files and nothing else, each as it was pinned. RunFailed when one was changed."""
+    place.mkdir()
+    for name, digest in pins.items():
+        copy = place / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        if (source / name).is_file():
+            shutil.copyfile(source / name, copy)
+        if not copy.is_file() or sha256_file(copy) != digest:
+            raise RunFailed(f"{source / name} is not what was pinned", hint=f"remove {source}: evo copies it again")
 
 
 def _copy_writable(source: Path, place: Path) -> None:
