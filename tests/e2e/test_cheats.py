@@ -148,6 +148,28 @@ for path in pathlib.Path({str(workspace / ".evo/pinned")!r}).glob("*/score.py"):
     planted.unlink()
 
 
+ZERO_ADAPTER = """
+out = pathlib.Path(os.environ["EVO_CHECKPOINT_DIR"])
+(out / "skill.txt").write_text("0.99")
+(out / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 1, "lora_alpha": 1}))
+head = {"x.lora_A.weight": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]},
+        "x.lora_B.weight": {"dtype": "F32", "shape": [1], "data_offsets": [4, 8]}}
+text = json.dumps(head).encode()
+body = b"\\0\\0\\x80?" + bytes(4)
+(out / "adapter_model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + body)
+"""
+
+
+def test_an_adapter_that_adds_zero_is_never_committed(workspace: Path) -> None:
+    """§12: a no-op committed. Other bytes than the base's, and a score that says "far better" all the same."""
+    made = evo("new", "--parent", "exp_0000", "--recipe", "command", "--set", "argv=python zero.py", "-m", "zero",
+               cwd=workspace).data  # fmt: skip
+    (Path(made["worktree"]) / "zero.py").write_text(HONEST + ZERO_ADAPTER)
+    ran = evo("run", made["id"], cwd=workspace).data
+    assert (ran["noop"], ran["state"], ran["score"]["mean"] > 0.9) == (True, "open", True)
+    assert evo("certify", made["id"], cwd=workspace).code == 4
+
+
 def test_ten_copies_of_the_parent_are_committed_zero_times(tmp_path: Path) -> None:
     """§12: a tie or a no-op committed. The parent beats the base by far, so its copies look as good on dev.
 

@@ -21,7 +21,7 @@ from evo.domain.item import Item, ItemResult
 from evo.domain.job import EvalJob
 from evo.errors import MissingExtra, RunFailed, UsageError
 from evo.evaluate.generation import Generation, generation_of
-from evo.evaluate.grading import Grader, Names, build_scorer
+from evo.evaluate.grading import Grader, InvalidResults, Names, build_scorer
 from evo.evaluate.weights import is_adapter, pickled_weights, weight_files
 
 Thing = TypeVar("Thing")
@@ -228,7 +228,7 @@ def _full(folder: Path, *, config: Any, dtype: Any) -> Any:
     if not weight_files(folder):
         pickles = pickled_weights(folder)
         found = f"only pickled weights ({', '.join(pickles)}), which are not loaded" if pickles else "no weights"
-        raise RunFailed(f"{folder} holds {found}", hint="save them as safetensors: model.save_pretrained(folder)")
+        raise InvalidResults(f"{folder} holds {found}", hint="save them as safetensors: model.save_pretrained(folder)")
     try:
         model, info = AutoModelForCausalLM.from_pretrained(
             folder, config=config, dtype=dtype, use_safetensors=True, output_loading_info=True
@@ -237,7 +237,8 @@ def _full(folder: Path, *, config: Any, dtype: Any) -> Any:
         raise RunFailed(f"the weights in {folder} cannot be loaded: {error}") from error
     missing = sorted(info["missing_keys"])
     if missing:
-        raise RunFailed(f"the weights in {folder} lack {len(missing)} tensors of the base model: {missing[0]} first")
+        what = f"{len(missing)} tensors of the base model: {missing[0]} first"
+        raise InvalidResults(f"the weights in {folder} lack {what}")
     return model
 
 
@@ -249,7 +250,7 @@ def _adapted(model: Any, folder: Path) -> Any:
 
     if not weight_files(folder):
         found = ", ".join(pickled_weights(folder)) or "nothing"
-        raise RunFailed(f"the adapter in {folder} has no adapter_model.safetensors (found: {found})")
+        raise InvalidResults(f"the adapter in {folder} has no adapter_model.safetensors (found: {found})")
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="Found missing adapter keys")
         try:
