@@ -21,7 +21,7 @@ AMBIENT = {
     "NVIDIA_API_KEY": "nv-secret",
     "SSH_AUTH_SOCK": "/run/agent",
     "EVO_JOB": "/elsewhere",
-    "EVO_SEALED": "/work/.evo/sealed",
+    "EVO_SEALED": "/home/me/ws/.evo/sealed",
 }
 
 
