@@ -20,7 +20,6 @@ shown with its traceback and exit code 1.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -111,6 +110,8 @@ class Busy(EvoError, TimeoutError):
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """The words that end a "not found" message: the closest known name, or the list of them."""
+    import difflib  # most commands need no suggestion
+
     names = sorted(set(known))
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     if close:

@@ -11,7 +11,7 @@ For classes that are made by the ten thousand, a NamedTuple is the quicker one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dataclasses import dataclass as dataclass
@@ -24,12 +24,10 @@ else:
     class _Missing:
         """The default of a field that has none."""
 
-    class Field(NamedTuple):
-        name: str = ""
-        default: Any = _Missing
-        default_factory: Any = _Missing
-        compare: bool = True
-        repr: bool = True
+    class Field:
+        def __init__(self, name, default=_Missing, default_factory=_Missing, compare=True, repr=True):
+            self.name, self.default, self.default_factory = name, default, default_factory
+            self.compare, self.repr = compare, repr
 
     def field(*, default=_Missing, default_factory=_Missing, compare=True, repr=True):
         return Field("", default, default_factory, compare, repr)
@@ -72,7 +70,8 @@ else:
             delattr(cls, name)
         else:
             setattr(cls, name, value.default)
-        return value._replace(name=name)
+        value.name = name
+        return value
 
     class _StandardFields:
         """`__dataclass_fields__`, built when somebody asks for it and kept."""

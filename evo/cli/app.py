@@ -6,6 +6,8 @@ else goes to standard error. Only here is an unforeseen exception caught: it is 
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import sys
 from importlib import import_module
@@ -153,12 +155,16 @@ def _enter(folder: str) -> None:
 
 
 def main() -> NoReturn:
+    """Answer the command line and leave, exit handlers done, without taking the interpreter apart (6 of 50 ms)."""
+    gc.set_threshold(50_000)  # most commands end before there is anything to collect
     code = run(sys.argv[1:])
     try:
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(code)
+    atexit._run_exitfuncs()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -10,13 +10,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-import tempfile
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from urllib.parse import quote
 
 from evo.errors import Busy, EvoError, StoreError
+from evo.files import new_draft
 from evo.store.schema import APPLICATION_ID, VERSION
 
 LOCK_TIMEOUT_S = 30.0
@@ -35,17 +35,17 @@ def create(path: Path) -> None:
     """A new, empty database of mode 0600. StoreError where `path` exists; killed midway, it leaves no `path`."""
     _check_library(path)
     _check_disk(path, FREE_BYTES_TO_WRITE)
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, draft = new_draft(path)
     os.close(handle)
     try:
-        with contextlib.closing(_open(Path(draft), "rw")) as db:
+        with contextlib.closing(_open(draft, "rw")) as db:
             db.execute("PRAGMA journal_mode = WAL")
             _migrate(db)
         os.link(draft, path)
     except FileExistsError:
         raise StoreError(f"{path} exists already", hint="`evo status` shows what is in it") from None
     finally:
-        os.unlink(draft)
+        draft.unlink()
 
 
 def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:

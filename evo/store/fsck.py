@@ -10,13 +10,13 @@ import contextlib
 import math
 import os
 import sqlite3
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
 from evo.domain.experiment import ROOT, experiment_id
 from evo.errors import Refused, StoreError
+from evo.files import new_draft
 from evo.lightdata import dataclass
 from evo.store import db as database
 from evo.store import results
@@ -52,7 +52,7 @@ def backup(db: sqlite3.Connection, target: Path) -> Path:
     if path.exists() and path.samefile(database.file_of(db)):
         raise Refused(f"{path} is the database itself", hint="name another file")
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, draft = new_draft(path)
     try:
         with contextlib.closing(sqlite3.connect(draft)) as copy:
             db.backup(copy)
@@ -68,7 +68,7 @@ def backup(db: sqlite3.Connection, target: Path) -> Path:
     finally:
         os.close(handle)
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(draft)
+            draft.unlink()
     return path
 
 

@@ -6,7 +6,6 @@ Invariant: what is hashed is what is copied: regular files, without links and ca
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 from evo.files import sha256_file, sha256_json
@@ -42,5 +41,12 @@ def copy_files(folder: Path, to: Path) -> list[str]:
     for parent in sorted({(to / name).parent for name in names} | {to}):
         parent.mkdir(parents=True, exist_ok=True)
     for name in names:
-        shutil.copy(folder / name, to / name)
+        (to / name).write_bytes((folder / name).read_bytes())
+        (to / name).chmod((folder / name).stat().st_mode)
     return names
+
+
+def remove_folder(folder: Path, *, ignore_errors: bool = False) -> None:
+    import shutil  # brings four compressors along, and few commands remove anything
+
+    shutil.rmtree(folder, ignore_errors=ignore_errors)

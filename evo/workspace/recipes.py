@@ -7,7 +7,6 @@ by hash where recipe.yaml did not change since the last write.
 from __future__ import annotations
 
 import json
-import shutil
 from importlib import import_module
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from evo.errors import FileFormatError, NotFound, Refused, UsageError, nearest
 from evo.files import sha256_text, write_json
 from evo.lightdata import dataclass
 from evo.validation import plain, restore, validate
-from evo.workspace.folders import copy_files, hash_files
+from evo.workspace.folders import copy_files, hash_files, remove_folder
 from evo.workspace.layout import Layout
 from evo.workspace.params import apply_params, check_param, grid
 from evo.workspace.settings import schema_hash
@@ -144,7 +143,7 @@ def copy(layout: Layout, name: str, *, to: str = "") -> Path:
     if target.exists():
         raise Refused(f"{target} exists already", hint=f"evo recipe copy {name} OTHER_NAME")
     draft = target.with_name(f".{new}.part")
-    shutil.rmtree(draft, ignore_errors=True)
+    remove_folder(draft, ignore_errors=True)
     copy_files(source, draft)
     draft.rename(target)
     return target

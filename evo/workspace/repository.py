@@ -14,7 +14,6 @@ import fcntl
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,7 +22,7 @@ from evo.domain.experiment import Experiment, parse_experiment_id
 from evo.errors import NotFound, Refused
 from evo.files import write_text
 from evo.lightdata import dataclass
-from evo.workspace.folders import copy_files
+from evo.workspace.folders import copy_files, remove_folder
 from evo.workspace.git import GitDirs, git, git_dirs, read_head, read_ref, tree_of
 from evo.workspace.layout import Layout
 from evo.workspace.staging import Omission, commit_changes, commit_paths, reason_to_omit, status
@@ -159,7 +158,7 @@ class _Place:
         """Remove everything but the folder itself, which is held, and the word of what is being made."""
         leftovers = [*self.folder.iterdir(), *(entry for entry in self.admin.iterdir() if entry != self.making)]
         for entry in leftovers:
-            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+            remove_folder(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
         (self.common / f"{self.ref}.lock").unlink(missing_ok=True)
 
 
@@ -230,7 +229,7 @@ def _made(place: _Place, start_commit: str, *, recipe: Path | None) -> Path:
     if recipe is not None:
         inherited = place.folder / RECIPE
         if inherited.exists():
-            shutil.rmtree(inherited)
+            remove_folder(inherited)
         copy_files(recipe, inherited)
     place.making.rename(place.made)
     return place.folder
@@ -299,5 +298,5 @@ def remove_worktree(layout: Layout, experiment: str) -> None:
             raise Refused(f"{place.branch} has no commit: its files would be lost", hint="evo fsck")
         place.announce(tip, recipe=None)
         place.wipe()
-        shutil.rmtree(place.admin)
+        remove_folder(place.admin)
         place.folder.rmdir()

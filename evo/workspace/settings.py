@@ -7,7 +7,6 @@ copy, by hash, and neither pydantic nor ruamel is imported. Reading writes nothi
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -17,8 +16,8 @@ from typing import Any
 
 from evo import config as schema
 from evo.config import EvoConfig
-from evo.errors import NotFound
-from evo.files import sha256_file, write_json
+from evo.errors import FileFormatError, NotFound
+from evo.files import sha256_bytes, sha256_file, sha256_json, write_json
 from evo.lightdata import dataclass, replace
 from evo.validation import plain, restore, to_name, validate
 from evo.workspace.layout import Layout
@@ -90,15 +89,17 @@ def schema_hash() -> str:
 
 def _sources(layout: Layout, environ: Mapping[str, str]) -> _Sources:
     user = user_file(environ)
-    digest = hashlib.sha256(schema_hash().encode())
+    hashes: list[str | None] = [schema_hash()]
     for path in (layout.config, user):
         try:
-            digest.update(path.read_bytes() + b"\0")
+            hashes.append(sha256_bytes(path.read_bytes()))
         except FileNotFoundError:
             if path is layout.config:
                 raise NotFound(f"{path} does not exist", hint="evo init DIR makes a workspace") from None
-            digest.update(b"\1")
-    return _Sources(layout.config, user, digest.hexdigest())
+            hashes.append(None)
+        except OSError as error:
+            raise FileFormatError(path, f"it cannot be read: {error.strerror}", hint=f"chmod u+r {path}") from None
+    return _Sources(layout.config, user, sha256_json(hashes))
 
 
 def _copy_path(layout: Layout) -> Path:

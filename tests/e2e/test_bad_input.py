@@ -139,6 +139,16 @@ def test_a_wrong_word(workspace: Path, wrong: Wrong) -> None:
     refused(workspace, wrong)
 
 
+def test_user_settings_that_cannot_be_read(
+    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "evo" / "config.yaml").mkdir(parents=True)
+    answer = evo_here("status", cwd=workspace)
+    assert answer.code == 2
+    assert str(tmp_path / "evo" / "config.yaml") in answer.err
+
+
 def test_a_wrong_variable(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVO_MAX_ATTEMPTS", "many")
     refused(workspace, Wrong("run exp_0001", 2, ("EVO_MAX_ATTEMPTS", "many")))
