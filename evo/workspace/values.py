@@ -160,16 +160,16 @@ def _unquoted(text: str) -> str:
 def _out_of_range(hint: Any, value: Any) -> str:
     """How `value` breaks the bounds of an annotated type; empty when it keeps them."""
     for bound in get_args(hint)[1:] if get_origin(hint) is Annotated else ():
-        if isinstance(bound, Ge) and not value >= bound.ge:
-            return f"must be at least {bound.ge}"
-        if isinstance(bound, Gt) and not value > bound.gt:
-            return f"must be more than {bound.gt}"
-        if isinstance(bound, Le) and not value <= bound.le:
-            return f"must be at most {bound.le}"
-        if isinstance(bound, Lt) and not value < bound.lt:
-            return f"must be less than {bound.lt}"
-        if isinstance(bound, MinLen) and len(value) < bound.min_length:
-            return f"must have at least {bound.min_length} entries"
+        if isinstance(bound, Ge) and not value >= bound.value:
+            return f"must be at least {bound.value}"
+        if isinstance(bound, Gt) and not value > bound.value:
+            return f"must be more than {bound.value}"
+        if isinstance(bound, Le) and not value <= bound.value:
+            return f"must be at most {bound.value}"
+        if isinstance(bound, Lt) and not value < bound.value:
+            return f"must be less than {bound.value}"
+        if isinstance(bound, MinLen) and len(value) < bound.value:
+            return f"must have at least {bound.value} entries"
     return ""
 
 

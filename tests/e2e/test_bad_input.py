@@ -139,9 +139,7 @@ def test_a_wrong_word(workspace: Path, wrong: Wrong) -> None:
     refused(workspace, wrong)
 
 
-def test_user_settings_that_cannot_be_read(
-    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_user_settings_that_cannot_be_read(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     (tmp_path / "evo" / "config.yaml").mkdir(parents=True)
     answer = evo_here("status", cwd=workspace)

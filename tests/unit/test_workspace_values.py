@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 
+from evo.bounds import Ge, Gt
 from evo.config import get_key
 from evo.errors import UsageError
 from evo.workspace import yamlfile
@@ -48,3 +50,9 @@ def test_an_empty_text_is_empty(tmp_path: Path, text: str) -> None:
     path.write_text("system-prompt: be short   # why\n")
     assert yamlfile.set_key(path, "system-prompt", text) == ""
     assert path.read_text() == 'system-prompt: ""   # why\n'
+
+
+def test_bounds_that_look_alike_are_two():
+    """`typing` of Python 3.11.2 hands out one `Annotated` for equal bounds: a temperature of 0 was refused with it."""
+    assert Ge(0) != Gt(0)
+    assert Annotated[float, Ge(0)] != Annotated[float, Gt(0)]
