@@ -38,7 +38,12 @@ class MetricConfig:
 
 @dataclass(frozen=True)
 class EvalConfig:
-    backend: Literal["hf", "command"] = "hf"
+    backend: Literal["hf", "vllm", "command"] = "hf"
+    read: Literal["results", "inspect", "lm-eval"] = "results"
+    """backend command: what it leaves behind; `results` is one line of JSON for each item."""
+    mode: Literal["items", "scalar"] = "items"
+    """scalar: the command yields one number a call, is called `repeats` times, and nothing is ever certified by it."""
+    repeats: Annotated[int, Ge(3), Le(100)] = 3
     scorer: str = "exact"
     pattern: str = ""
     """scorer regex: the first group (or the whole match) is the answer."""
@@ -90,12 +95,28 @@ class GateConfig:
 
 
 @dataclass(frozen=True)
+class ServerConfig:
+    """The warm inference server, one for each workspace and base model."""
+
+    python: str = ""
+    """Interpreter of the environment that vLLM is installed in; empty: none."""
+    gpu_memory: Annotated[float, Gt(0), Le(1)] = 0.3
+    """Share of a GPU's memory that the server may take; training has the rest."""
+    idle: str = "10m"
+    max_loras: Count = 4
+    max_lora_rank: Count = 64
+    max_length: Count = 4096
+
+
+@dataclass(frozen=True)
 class RunConfig:
     executor: str = "local"
     slots: Count = 1
     timeout: str = "12h"
     grace_s: Annotated[float, Ge(0)] = 10.0
     stale_after_s: Positive = 60.0
+    smoke: Literal["auto", "never"] = "auto"
+    """auto: a recipe that this workspace has not run before is tried on ten examples first."""
 
 
 @dataclass(frozen=True)
@@ -130,12 +151,14 @@ class EvoConfig:
     chat_template: str = ""
     """`FILE` or `from:MODEL`; empty: the base model's own."""
     data_api: Literal["none", "local", "hosted"] = "none"
+    track: Literal["auto", "wandb", "trackio", "mlflow", "none"] = "auto"
     model: ModelConfig = field(default_factory=ModelConfig)
     metric: MetricConfig = field(default_factory=MetricConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
     splits: SplitsConfig = field(default_factory=SplitsConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
     gate: GateConfig = field(default_factory=GateConfig)
+    server: ServerConfig = field(default_factory=ServerConfig)
     run: RunConfig = field(default_factory=RunConfig)
     env: EnvConfig = field(default_factory=EnvConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
@@ -180,16 +203,27 @@ class DataSpec:
 
 @dataclass(frozen=True)
 class RewardSpec:
-    name: str
+    """One term of an RL reward, weighted and logged apart. Exactly one of the kinds below is given."""
+
+    name: Annotated[str, MinLen(1)]
     weight: float = 1.0
     scorer: str = ""
+    """`workspace`: what the model is measured by; else the name of a built-in scorer."""
     file: str = ""
+    """A Python file of the recipe with `reward(expected, actual) -> float`."""
     model: str = ""
+    """Folder of a sequence classifier whose first logit is the reward."""
+    format: str = ""
+    """A regular expression: 1 for a completion that matches it as a whole, else 0."""
+    max_length: Count | None = None
+    """Characters: 0 up to here, falling to -1 at twice as many."""
 
 
 @dataclass(frozen=True)
 class ResourceSpec:
     gpus: Annotated[int, Ge(0)] = 0
+    processes: Annotated[int, Ge(0), Le(64)] = 0
+    """Of a multi-process launch; 0: one for each GPU."""
     hours: Annotated[float, Ge(0)] = 0.0
 
 

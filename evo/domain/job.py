@@ -5,6 +5,13 @@
     trained.json   supervisor -> supervisor, ops: training is over, with the token
     result.json    supervisor -> ops: how the attempt ended, with the token
     eval/results.jsonl, eval/summary.json    evaluator -> ops
+    mid/job.json   ops -> mid-evaluator: an EvalJob without weights
+    mid/000200.want.json    recipe -> mid-evaluator: {"step", "model"}
+    mid/000200.json         mid-evaluator -> recipe, ops: {"step", "mean", "se", "n", "seconds", "delta", "delta_se"}
+    mid/000200.jsonl        mid-evaluator -> trackers: a graded item a line
+    mid/down.json           supervisor -> recipe: no mid-evaluation is to be had any more, and why
+    stop           ops -> recipe, supervisor: end training now, keep the best checkpoint
+    checkpoints/   recipe: what a second start resumes from
 
 Invariant: the token is in no file that a training process can read before it ends; a result with another token is
 not read further. Paths are absolute.
@@ -41,6 +48,25 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class MidFacts:
+    """Mid-evaluation of one run. `every`: steps; None: the sooner of a quarter epoch and 200."""
+
+    every: int | None = None
+    patience: int = 2
+    items: int = 0
+
+
+@dataclass(frozen=True)
+class ScorerFacts:
+    """What builds the workspace's scorer in a training process, so that it is trained on what it is measured by."""
+
+    name: str
+    options: dict[str, object]
+    pinned_dir: str
+    """Where pinned copies of scorer.py and its files lie."""
+
+
+@dataclass(frozen=True)
 class RunFacts:
     """What a recipe may know: `evo.recipe.current()` reads it."""
 
@@ -58,6 +84,15 @@ class RunFacts:
     system_prompt: str = ""
     chat_template: str | None = None
     init_from: str = "base"
+    mid: MidFacts | None = None
+    """None: this run is not evaluated on the way."""
+    rewards: list[dict[str, object]] = field(default_factory=list)
+    """`RewardSpec`s as they stand in recipe.yaml, paths of `file` and `model` resolved."""
+    scorer: ScorerFacts | None = None
+    is_smoke: bool = False
+    """A trial on about ten examples: a handful of steps are enough."""
+    fidelity: float | None = None
+    """Share of the steps to train in this partial run; None: all of them."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +105,8 @@ class Job:
     train: Stage | None
     evaluate: Stage | None
     run: RunFacts
+    mid: Stage | None = None
+    """The process that answers mid-evaluations while training runs; started when the first is wanted."""
     controller: ProcessId | None = None
     """The supervisor ends the whole tree when this process goes away; None for a detached run."""
     gpus: int = 0
@@ -174,6 +211,11 @@ class AttemptFolder:
         self.traces = root / "traces"
         self.home = root / "home"
         self.tmp = root / "tmp"
+        self.stop = root / "stop"
+        self.checkpoints = root / "checkpoints"
+        self.mid_dir = root / "mid"
+        self.mid_job = root / "mid" / "job.json"
+        self.mid_log = root / "mid.log"
         self.eval_dir = root / "eval"
         self.eval_job = root / "eval" / "job.json"
         self.eval_results = root / "eval" / "results.jsonl"

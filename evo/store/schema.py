@@ -263,7 +263,37 @@ CREATE TRIGGER event_is_append_only_delete BEFORE DELETE ON event
 BEGIN SELECT RAISE(ABORT, 'events are never removed'); END;
 """
 
-MIGRATIONS: tuple[tuple[str, str], ...] = (("m001_first", M001),)
+M002 = f"""
+ALTER TABLE attempt ADD COLUMN resumes INTEGER NOT NULL DEFAULT 0 CHECK (resumes BETWEEN 0 AND 3);
+ALTER TABLE attempt ADD COLUMN summary TEXT NOT NULL DEFAULT '{{}}' CHECK (json_valid(summary));
+ALTER TABLE experiment ADD COLUMN is_regressed INTEGER NOT NULL DEFAULT 0 CHECK (is_regressed IN (0, 1));
+ALTER TABLE experiment ADD COLUMN origin TEXT NOT NULL DEFAULT '';
+
+CREATE TABLE mid_eval (
+    attempt INTEGER NOT NULL REFERENCES attempt (id),
+    step INTEGER NOT NULL CHECK (step >= 0),
+    mean REAL NOT NULL CHECK {FINITE.format("mean")},
+    se REAL NOT NULL CHECK {FINITE.format("se")},
+    n INTEGER NOT NULL CHECK (n >= 1),
+    seconds REAL NOT NULL,
+    is_best INTEGER NOT NULL DEFAULT 0 CHECK (is_best IN (0, 1)),
+    created_at TEXT NOT NULL,
+    PRIMARY KEY (attempt, step)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE partial_run (
+    experiment TEXT PRIMARY KEY REFERENCES experiment (id),
+    attempt INTEGER NOT NULL REFERENCES attempt (id),
+    fidelity REAL NOT NULL CHECK (fidelity > 0 AND fidelity < 1),
+    parent_mean REAL NOT NULL CHECK {FINITE.format("parent_mean")},
+    gain REAL NOT NULL CHECK {FINITE.format("gain")},
+    is_promoted INTEGER CHECK (is_promoted IN (0, 1)),
+    decided_at TEXT,
+    created_at TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[tuple[str, str], ...] = (("m001_first", M001), ("m002_training", M002))
 """(name, SQL) in order; a released entry is never edited, only followed by another."""
 
 VERSION = len(MIGRATIONS)

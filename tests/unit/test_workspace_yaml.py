@@ -98,7 +98,7 @@ CHOSEN = {
     "model.dtype": "float16", "model.device": "cpu", "metric.direction": "min", "eval.backend": "command",
     "gate.mode": "strict", "gate.sigma-run": "0.01", "gate.claim": "recipe", "data-api": "local",
     "eval.scorer": "math", "eval.timeout": "1h30m", "search.policy": "thompson", "run.executor": "inline",
-    "run.timeout": "90s",
+    "run.timeout": "90s", "run.smoke": "never", "track": "none", "eval.read": "inspect", "eval.mode": "scalar",
 }  # fmt: skip
 
 
