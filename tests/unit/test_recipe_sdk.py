@@ -67,7 +67,7 @@ def test_needs_the_standard_library_only():
         "print(sorted(names - set(sys.stdlib_module_names) - {'__main__', 'evo'}))"
     )
     done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True,
-                          env={"PYTHONPATH": str(Path(recipe.__file__).parents[1])})  # fmt: skip
+                          env={"PYTHONPATH": str(Path(recipe.__file__).parents[2])})  # fmt: skip
     assert done.stdout.strip() == "[]"
 
 
