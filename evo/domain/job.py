@@ -64,6 +64,15 @@ class ScorerFacts:
     options: dict[str, object]
     pinned_dir: str
     """Where pinned copies of scorer.py and its files lie."""
+    pins: dict[str, str] | None = None
+    """As `EvalJob.pins`; so are the fields below."""
+    forbidden: list[str] = field(default_factory=list)
+    worst: float | None = 0.0
+    low: float | None = 0.0
+    high: float | None = 1.0
+    stop: list[str] = field(default_factory=list)
+    """Texts that an answer ends at."""
+    direction: Literal["max", "min"] = "max"
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from evo.clock import parse_duration
 from evo.config import EvalConfig
 from evo.data import seal
 from evo.domain.item import Item, ItemResult, Split
-from evo.domain.job import AttemptFolder, EvalJob, EvalSummary, Job, RunFacts, Stage
+from evo.domain.job import AttemptFolder, EvalJob, EvalSummary, Job, RunFacts, ScorerFacts, Stage
 from evo.errors import FileFormatError, NotFound, Refused, RunFailed, RunTimedOut, UsageError
 from evo.evaluate.engine import engine_of
 from evo.evaluate.evalhash import EvalSpec, eval_hash, text_hash
@@ -151,6 +151,25 @@ def eval_job(session: Session, judge: Judge, *, split: Split, model: Path, out_d
         keep_output=split in ("mid", "dev"),
         device=config.model.device,
         dtype=config.model.dtype,
+    )
+
+
+def scorer_facts(session: Session, judge: Judge) -> ScorerFacts | None:
+    """What rewards a model in training as evaluation will score it; None where a command scores."""
+    if session.config.eval.backend == "command":
+        return None
+    metric = metric_of(session.config)
+    return ScorerFacts(
+        name=session.config.eval.scorer,
+        options=scorer_options(session),
+        pinned_dir=str(judge.pinned.folder),
+        pins=judge.pinned.file_hashes,
+        forbidden=list(session.config.eval.forbidden),
+        worst=metric.low if metric.direction == "max" else metric.high,
+        low=metric.low,
+        high=metric.high,
+        stop=list(session.config.eval.stop),
+        direction=metric.direction,
     )
 
 
