@@ -28,7 +28,10 @@ from evo.errors import FileFormatError, NotFound, UsageError, nearest
 from evo.files import read_json, sha256_file, sha256_folder, write_json
 
 _SCHEMA = "evo-job/1"
-_FIELDS = ("params", "data", "seed", "base_model", "seed_artifact", "system_prompt", "chat_template", "init_from")
+_FIELDS = (
+    "params", "data", "seed", "base_model", "seed_artifact", "system_prompt", "chat_template", "init_from", "rewards",
+    "scorer",
+)  # fmt: skip
 
 
 class NoParameter(NotFound, KeyError, AttributeError):
@@ -85,6 +88,10 @@ class Run:
     experiment: str = ""
     attempt: int = 0
     datasets: Mapping[str, str] = field(default_factory=dict)
+    rewards: Sequence[Mapping[str, Any]] = ()
+    """The terms of recipe.yaml's `rewards`, their paths resolved: `evo.recipe.rewards` makes functions of them."""
+    scorer: Mapping[str, Any] | None = None
+    """What the model is measured by, for rewards that say `scorer: workspace`."""
     is_main: bool = field(default_factory=lambda: os.environ.get("RANK", "0") == "0")
     """False on the other ranks of a multi-process launch, where `log` and `finish` write nothing."""
 
@@ -190,10 +197,18 @@ def _alone(path: Path, out: Path) -> Run:
         beside = path.parent / str(facts.get(name) or "")
         if facts.get(name) and beside.exists():  # else it is an id of the hub
             facts[name] = str(beside)
+    facts["rewards"] = [_beside(path.parent, term) for term in facts.get("rewards", [])]
+    facts["scorer"] = _beside(path.parent, facts.get("scorer") or {}) or None
     folders = {"output_dir": str(out / "output"), "cache_dir": str(out / "cache")}
     for folder in (out, *map(Path, folders.values())):
         folder.mkdir(parents=True, exist_ok=True)
     return _run(out, {**facts, "data": data, **folders}, str(path))
+
+
+def _beside(base: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """A reward term, or the scorer, with relative paths that count from `base`."""
+    paths = {key: str(base / str(facts[key])) for key in ("file", "model", "pinned_dir") if facts.get(key)}
+    return {**facts, **paths}
 
 
 def _run(folder: Path, facts: Mapping[str, Any], source: str) -> Run:
