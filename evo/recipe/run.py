@@ -26,11 +26,13 @@ from typing import Any
 from evo.clock import now
 from evo.errors import FileFormatError, NotFound, UsageError, nearest
 from evo.files import read_json, sha256_file, sha256_folder, write_json
+from evo.recipe import checkpoints
+from evo.recipe.checkpoints import Mid, MidScore
 
 _SCHEMA = "evo-job/1"
 _FIELDS = (
     "params", "data", "seed", "base_model", "seed_artifact", "system_prompt", "chat_template", "init_from", "rewards",
-    "scorer",
+    "scorer", "mid", "is_smoke", "fidelity",
 )  # fmt: skip
 
 
@@ -92,6 +94,14 @@ class Run:
     """The terms of recipe.yaml's `rewards`, their paths resolved: `evo.recipe.rewards` makes functions of them."""
     scorer: Mapping[str, Any] | None = None
     """What the model is measured by, for rewards that say `scorer: workspace`."""
+    mid: Mid | None = None
+    """When to write checkpoints and have them scored; None: this run is not evaluated on the way."""
+    is_smoke: bool = False
+    """A trial on about ten examples: a handful of steps are enough."""
+    fidelity: float | None = None
+    """Share of the steps to train in this partial run; None: all of them."""
+    has_evaluator: bool = False
+    """Somebody answers `mid_eval`: not so where the page was started by hand."""
     is_main: bool = field(default_factory=lambda: os.environ.get("RANK", "0") == "0")
     """False on the other ranks of a multi-process launch, where `log` and `finish` write nothing."""
 
@@ -132,6 +142,37 @@ class Run:
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
             self._metrics = os.open(self.folder / "metrics.jsonl", flags, 0o644)
         os.write(self._metrics, line.encode())
+
+    def mid_eval(self, model_dir: str | Path, *, step: int) -> MidScore | None:
+        """Score the weights in `model_dir` on the mid slice, as dev will be, and wait for it; a barrier of all ranks.
+
+        None where this run is not evaluated on the way, or where that has broken (the log says why).
+        """
+        if self.mid is None or not self.has_evaluator:
+            return None
+        return checkpoints.ask(self.folder, Path(model_dir).absolute(), step=step, writes=self.is_main)
+
+    @property
+    def mid_scores(self) -> list[MidScore]:
+        """The mid-evaluations of this run so far, also those before it was resumed, by step."""
+        return checkpoints.scores(self.folder)
+
+    @property
+    def should_stop(self) -> bool:
+        """Somebody wants training to end now, and its best checkpoint to be the output (`evo stop`)."""
+        return (self.folder / "stop").exists()
+
+    @property
+    def checkpoint_dir(self) -> Path:
+        """Where `checkpoint-STEP` folders belong, each with an empty file `complete` written last."""
+        folder = self.folder / checkpoints.CHECKPOINTS
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @property
+    def resume_from(self) -> Path | None:
+        """The newest complete checkpoint that an earlier start of this run has left."""
+        return checkpoints.newest_complete(self.folder / checkpoints.CHECKPOINTS)
 
     def finish(self, model_dir: str | Path, artifacts: Mapping[str, str | Path] | None = None) -> None:
         """Declare `model_dir` to be the output, and files or folders to be artifacts that others may start from.
@@ -182,7 +223,7 @@ def _of_job(folder: Path) -> Run:
     if not isinstance(facts, dict) or job.get("schema") != _SCHEMA:
         hint = "EVO_JOB must name the folder of an attempt that this version of evo wrote"
         raise FileFormatError(path, f"is no {_SCHEMA} document", hint=hint)
-    return _run(folder, facts, str(path))
+    return _run(folder, {**facts, "has_evaluator": job.get("mid") is not None}, str(path))
 
 
 def _alone(path: Path, out: Path) -> Run:
@@ -202,7 +243,10 @@ def _alone(path: Path, out: Path) -> Run:
     folders = {"output_dir": str(out / "output"), "cache_dir": str(out / "cache")}
     for folder in (out, *map(Path, folders.values())):
         folder.mkdir(parents=True, exist_ok=True)
-    return _run(out, {**facts, "data": data, **folders}, str(path))
+    run = _run(out, {**facts, "data": data, **folders}, str(path))
+    if run.is_main and (resumed := run.resume_from) is not None:
+        checkpoints.forget_after(out, checkpoints.step_of(resumed))
+    return run
 
 
 def _beside(base: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -212,7 +256,8 @@ def _beside(base: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _run(folder: Path, facts: Mapping[str, Any], source: str) -> Run:
-    known = {name: facts[name] for name in (*_FIELDS, "experiment", "attempt") if name in facts}
+    known = {name: facts[name] for name in (*_FIELDS, "experiment", "attempt", "has_evaluator") if name in facts}
+    known["mid"] = Mid(**facts["mid"]) if facts.get("mid") else None
     known |= {"params": Params(known.get("params", {}), source), "datasets": known.pop("data", {})}
     return Run(folder=folder, output_dir=Path(facts["output_dir"]), cache_dir=Path(facts["cache_dir"]), **known)
 
