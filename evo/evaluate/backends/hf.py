@@ -11,32 +11,21 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import torch
-from jinja2 import TemplateError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers import AutoModelForCausalLM, GenerationConfig
 
 from evo.domain.item import Item, ItemResult
 from evo.domain.job import EvalJob
 from evo.errors import MissingExtra, RunFailed, UsageError
 from evo.evaluate.generation import Generation, generation_of
-from evo.evaluate.grading import Grader, InvalidResults, Names, build_scorer
+from evo.evaluate.grading import Grader, InvalidResults, build_scorer
+from evo.evaluate.prompts import Answer, Prompt, Prompter, load_config
 from evo.evaluate.weights import is_adapter, pickled_weights, weight_files
 
 Thing = TypeVar("Thing")
 Made = TypeVar("Made")
-
-
-class Answer(NamedTuple):
-    item: Item
-    sample: int
-    output: str
-
-
-class Prompt(NamedTuple):
-    item: Item
-    tokens: list[int]
 
 
 class HfBackend:
@@ -44,11 +33,11 @@ class HfBackend:
 
     def __init__(self, job: EvalJob) -> None:
         self._job = job
-        self._base = Path(job.base_model or job.model)
         self._generation = generation_of(job.generation)
         self._device = _device(job.device)
-        self._tokenizer = _tokenizer(self._base, job.chat_template)
-        self._pinned = _generation_config(self._base, self._tokenizer, self._generation)
+        self._prompter = Prompter(job, self._generation)
+        self._base = self._prompter.base
+        self._pinned = _generation_config(self._prompter, self._generation)
         self._model: Any = None
         if "OMP_NUM_THREADS" not in os.environ:
             torch.set_num_threads(1)
@@ -62,7 +51,7 @@ class HfBackend:
     def load(self, folder: Path) -> None:
         """Take the weights in `folder`: full ones, or an adapter on the base. RunFailed where they do not fit."""
         self._model = None
-        config = _config(self._base)
+        config = load_config(self._base)
         dtype = getattr(torch, self._job.dtype)
         if is_adapter(folder):
             model = _adapted(_full(self._base, config=config, dtype=dtype), folder)
@@ -74,30 +63,14 @@ class HfBackend:
     def generate(self, items: Sequence[Item]) -> Iterator[Answer]:
         """An answer for each item and sample, longest prompts first; greedy answers are made once and given k times."""
         settings = self._generation
-        prompts = sorted(self._prompts(items), key=lambda prompt: -len(prompt.tokens))
+        limit = getattr(self._model.config, "max_position_embeddings", None)
+        prompts = self._prompter.prompts(items, limit=limit)
         draws = settings.samples if settings.temperature else 1
         for draw in range(draws):
             torch.manual_seed(settings.seed + draw)
             for prompt, output in in_batches(prompts, self._answer, size=settings.batch_size):
                 for sample in range(settings.samples) if draws == 1 else [draw]:
                     yield Answer(prompt.item, sample, output)
-
-    def _prompts(self, items: Sequence[Item]) -> Iterator[Prompt]:
-        names = Names(self._job, items)
-        limit = getattr(self._model.config, "max_position_embeddings", None)
-        for item in items:
-            messages = [{"role": role, "content": content} for role, content in item.messages]
-            if self._job.system_prompt and item.messages[0][0] != "system":
-                messages.insert(0, {"role": "system", "content": self._job.system_prompt})
-            try:
-                text = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-            except TemplateError as error:
-                raise RunFailed(f"the chat template refuses the {names(item.id)}: {error}") from None
-            tokens = self._tokenizer(text, add_special_tokens=False)["input_ids"]
-            if limit is not None and len(tokens) >= limit:
-                problem = f"the {names(item.id)} has {len(tokens)} tokens, and the model reads {limit}"
-                raise RunFailed(problem, hint="shorten the item or the system prompt")
-            yield Prompt(item, tokens)
 
     def _answer(self, prompts: Sequence[Prompt]) -> list[tuple[Prompt, str]]:
         """Generate for one batch, padded on the left."""
@@ -113,19 +86,10 @@ class HfBackend:
                 input_ids=ids_B_T.to(self._device),
                 attention_mask=mask_B_T.to(self._device),
                 generation_config=self._pinned,
-                stopping_criteria=[StopAtText(self._tokenizer, stop, prompt_width=width)] if stop else None,
+                stopping_criteria=[StopAtText(self._prompter.tokenizer, stop, prompt_width=width)] if stop else None,
             )
         rows = out_B_T[:, width:].tolist()
-        return [(prompt, self._text(tokens)) for prompt, tokens in zip(prompts, rows, strict=True)]
-
-    def _text(self, tokens: list[int]) -> str:
-        """The answer up to its first end token and its first stop text."""
-        ends = [place for place, token in enumerate(tokens) if token in (self._pinned.eos_token_id or ())]
-        text: str = self._tokenizer.decode(
-            tokens[: ends[0]] if ends else tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
-        cuts = [text.index(stop) for stop in self._generation.stop if stop in text]
-        return text[: min(cuts)] if cuts else text
+        return [(prompt, self._prompter.text(tokens)) for prompt, tokens in zip(prompts, rows, strict=True)]
 
 
 class StopAtText:
@@ -180,47 +144,16 @@ def _device(name: str) -> str:
     return name
 
 
-def _tokenizer(base: Path, template: str | None) -> Any:
-    """The base's tokenizer, padding on the left, with the pinned template."""
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(base, padding_side="left")
-    except (OSError, ValueError) as error:
-        raise RunFailed(f"the tokenizer of {base} cannot be loaded: {error}") from error
-    if template is not None:
-        tokenizer.chat_template = template
-    if not tokenizer.chat_template:
-        raise UsageError(
-            f"the base model {base} has no chat template", hint="evo init --chat-template FILE or from:MODEL"
-        )
-    return tokenizer
-
-
-def _generation_config(base: Path, tokenizer: Any, settings: Generation) -> Any:
+def _generation_config(prompter: Prompter, settings: Generation) -> Any:
     """evo.yaml's settings with the base's end tokens; nothing else that the base suggests is taken over."""
-    if settings.max_new_tokens < 1:
-        raise UsageError("eval.max-new-tokens must be at least 1")
-    try:
-        suggested = GenerationConfig.from_pretrained(base).eos_token_id
-    except OSError:
-        suggested = _config(base).eos_token_id
-    listed = suggested if isinstance(suggested, list) else [suggested]
-    ends = sorted({token for token in [*listed, tokenizer.eos_token_id] if token is not None})
-    pad = tokenizer.pad_token_id
     sampling = {"temperature": settings.temperature, "top_p": settings.top_p, "top_k": 0}
     return GenerationConfig(
         max_new_tokens=settings.max_new_tokens,
         do_sample=settings.temperature > 0,
-        eos_token_id=ends or None,
-        pad_token_id=pad if pad is not None else ends[0] if ends else 0,
+        eos_token_id=prompter.ends or None,
+        pad_token_id=prompter.pad,
         **(sampling if settings.temperature > 0 else {}),
     )
-
-
-def _config(base: Path) -> Any:
-    try:
-        return AutoConfig.from_pretrained(base)
-    except (OSError, ValueError) as error:
-        raise RunFailed(f"{base} is no model that transformers can load: {error}") from error
 
 
 def _full(folder: Path, *, config: Any, dtype: Any) -> Any:
