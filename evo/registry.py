@@ -36,6 +36,9 @@ TABLES: dict[str, dict[str, str]] = {
         "math": "evo.evaluate.scorers.math:Math",
         "custom": "evo.evaluate.scorers.custom:Custom",
     },
+    "measure": {
+        "rows": "evo.evaluate.measure:RowMeasure",
+    },
     "backend": {
         "hf": "evo.evaluate.backends.hf:HfBackend",
         "command": "evo.evaluate.backends.command:CommandBackend",

@@ -30,9 +30,9 @@ class InvalidResults(RunFailed):
 class Names:
     """What a message calls an item: its line and id, or its line alone where the split is sealed."""
 
-    def __init__(self, job: EvalJob, items: Sequence[Item]) -> None:
+    def __init__(self, job: EvalJob, items: Sequence[Item], *, called: str = "") -> None:
         self._is_sealed = job.split in SEALED
-        self._split = job.split
+        self._split = called or job.split
         self._lines = {item.id: line for line, item in enumerate(items, start=1)}
 
     def __call__(self, item_id: str) -> str:
@@ -47,9 +47,11 @@ class Names:
 class Grader:
     """Grades the outputs of one job; a backend that is given scores needs no `scorer`."""
 
-    def __init__(self, job: EvalJob, items: Sequence[Item], *, scorer: Scorer | None = None) -> None:
+    def __init__(
+        self, job: EvalJob, items: Sequence[Item], *, scorer: Scorer | None = None, names: Names | None = None
+    ) -> None:
         self._job = job
-        self._names = Names(job, items)
+        self._names = names or Names(job, items)
         self._forbidden = forbidden_patterns(job)
         self._scorer = scorer
 
