@@ -40,19 +40,19 @@ class CommandBackend:
         self._job = job
         self._argv = command_line(job.command)
 
-    def results(self, items: Sequence[Item]) -> Iterator[ItemResult]:
+    def results(self, items: Sequence[Item], model: Path | None = None) -> Iterator[ItemResult]:
         generation = generation_of(self._job.generation)
         grader = Grader(self._job, items)
         work = Path(self._job.out_dir) / "work"
         shutil.rmtree(work, ignore_errors=True)  # of an evaluation that was killed
         try:
             for sample in range(generation.samples):
-                answers = self._call(work / str(sample), generation.seed + sample)
+                answers = self._call(work / str(sample), items, model, seed=generation.seed + sample)
                 yield from self._read(answers, items, grader=grader, sample=sample)
         finally:
             shutil.rmtree(work, ignore_errors=True)
 
-    def _call(self, folder: Path, seed: int) -> Path:
+    def _call(self, folder: Path, items: Sequence[Item], model: Path | None, *, seed: int) -> Path:
         """Run the command in `folder`; the path of its results. RunFailed where it fails."""
         place = folder / "files"
         folder.mkdir(parents=True)
@@ -63,8 +63,11 @@ class CommandBackend:
         else:
             place.mkdir()
         answers = folder / "RESULTS.jsonl"
-        items = shutil.copyfile(self._job.items, folder / "ITEMS.jsonl")
-        argv = [*self._argv, "--model", self._job.model, "--items", str(items), "--out", str(answers)]
+        asked = folder / "ITEMS.jsonl"
+        rows = (json.dumps({**item.row, "id": item.id}, ensure_ascii=False) + "\n" for item in items)
+        asked.write_text("".join(rows), encoding="utf-8")
+        weights = self._job.model if model is None else str(model)
+        argv = [*self._argv, "--model", weights, "--items", str(asked), "--out", str(answers)]
         environment = command_environment(os.environ, seed=seed)
         try:
             ended = subprocess.run(

@@ -1,28 +1,27 @@
 """Backend `hf`: generate with transformers, in this process.
 
 Invariant: prompt and generation are the pinned base model's. Tokenizer, chat template, end tokens and architecture come
-from the base (or the job); the trained folder gives tensors and nothing else. Weights are read from safetensors only,
-and a tensor that is missing is an error, not a random one. An answer does not depend on what shared its batch.
+from the base (or the job); the trained folder gives tensors and nothing else. An answer does not depend on what shared
+its batch, nor on what was evaluated before.
 """
 
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from transformers import AutoModelForCausalLM, GenerationConfig
+from transformers import GenerationConfig
 
 from evo.domain.item import Item, ItemResult
 from evo.domain.job import EvalJob
-from evo.errors import MissingExtra, RunFailed, UsageError
+from evo.errors import RunFailed, UsageError
 from evo.evaluate.generation import Generation, generation_of
-from evo.evaluate.grading import Grader, InvalidResults, build_scorer
-from evo.evaluate.prompts import Answer, Prompt, Prompter, load_config
-from evo.evaluate.weights import is_adapter, pickled_weights, weight_files
+from evo.evaluate.grading import Grader, build_scorer
+from evo.evaluate.models import WarmModel
+from evo.evaluate.prompts import Answer, Prompt, Prompter
 
 Thing = TypeVar("Thing")
 Made = TypeVar("Made")
@@ -36,29 +35,22 @@ class HfBackend:
         self._generation = generation_of(job.generation)
         self._device = _device(job.device)
         self._prompter = Prompter(job, self._generation)
-        self._base = self._prompter.base
         self._pinned = _generation_config(self._prompter, self._generation)
+        self._warm = WarmModel(self._prompter.base, dtype=getattr(torch, job.dtype), device=self._device)
         self._model: Any = None
         if "OMP_NUM_THREADS" not in os.environ:
             torch.set_num_threads(1)
 
-    def results(self, items: Sequence[Item]) -> Iterator[ItemResult]:
+    def results(self, items: Sequence[Item], model: Path | None = None) -> Iterator[ItemResult]:
         grader = Grader(self._job, items, scorer=build_scorer(self._job, items))
-        self.load(Path(self._job.model))
+        self.load(Path(self._job.model) if model is None else model)
         for answer in self.generate(items):
             yield grader.grade(answer.item, answer.sample, answer.output)
 
     def load(self, folder: Path) -> None:
         """Take the weights in `folder`: full ones, or an adapter on the base. RunFailed where they do not fit."""
-        self._model = None
-        config = load_config(self._base)
-        dtype = getattr(torch, self._job.dtype)
-        if is_adapter(folder):
-            model = _adapted(_full(self._base, config=config, dtype=dtype), folder)
-        else:
-            model = _full(folder, config=config, dtype=dtype)
-        model.generation_config = self._pinned
-        self._model = model.to(self._device).eval()
+        self._model = self._warm.take(folder)
+        self._model.generation_config = self._pinned
 
     def generate(self, items: Sequence[Item]) -> Iterator[Answer]:
         """An answer for each item and sample, longest prompts first; greedy answers are made once and given k times."""
@@ -154,39 +146,3 @@ def _generation_config(prompter: Prompter, settings: Generation) -> Any:
         pad_token_id=prompter.pad,
         **(sampling if settings.temperature > 0 else {}),
     )
-
-
-def _full(folder: Path, *, config: Any, dtype: Any) -> Any:
-    """Full weights as the architecture `config`. RunFailed where a tensor is missing or has another shape."""
-    if not weight_files(folder):
-        pickles = pickled_weights(folder)
-        found = f"only pickled weights ({', '.join(pickles)}), which are not loaded" if pickles else "no weights"
-        raise InvalidResults(f"{folder} holds {found}", hint="save them as safetensors: model.save_pretrained(folder)")
-    try:
-        model, info = AutoModelForCausalLM.from_pretrained(
-            folder, config=config, dtype=dtype, use_safetensors=True, output_loading_info=True
-        )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise RunFailed(f"the weights in {folder} cannot be loaded: {error}") from error
-    missing = sorted(info["missing_keys"])
-    if missing:
-        what = f"{len(missing)} tensors of the base model: {missing[0]} first"
-        raise InvalidResults(f"the weights in {folder} lack {what}")
-    return model
-
-
-def _adapted(model: Any, folder: Path) -> Any:
-    try:
-        from peft import PeftModel  # half a second, which full weights do not pay
-    except ModuleNotFoundError as error:
-        raise MissingExtra("peft", "train") from error
-
-    if not weight_files(folder):
-        found = ", ".join(pickled_weights(folder)) or "nothing"
-        raise InvalidResults(f"the adapter in {folder} has no adapter_model.safetensors (found: {found})")
-    with warnings.catch_warnings():
-        warnings.filterwarnings("error", message="Found missing adapter keys")
-        try:
-            return PeftModel.from_pretrained(model, str(folder))
-        except (OSError, ValueError, RuntimeError, UserWarning) as error:
-            raise RunFailed(f"the adapter in {folder} does not fit the base model: {error}") from error
