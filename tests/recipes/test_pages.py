@@ -53,7 +53,10 @@ def test_a_page_has_at_most_two_hundred_lines_and_imports_one_module_of_ours(fol
 
 
 def test_a_page_reads_exactly_the_parameters_that_its_recipe_declares(folder):
-    read = set(re.findall(r"\b(?:p|params)\.(\w+)", (folder / "train.py").read_text(encoding="utf-8")))
+    page = folder / "train.py"
+    shared = ("training", "weights") if "evo.recipe.training" in modules_of(page) else ()
+    files = [page, *(ROOT / f"evo/recipe/{name}.py" for name in shared)]
+    read = {name for file in files for name in re.findall(r"\b(?:p|params)\.(\w+)", file.read_text(encoding="utf-8"))}
     assert read == set(recipes.load_recipe(None, folder).config.params)
 
 
@@ -95,7 +98,7 @@ def test_training_fields_have_their_defaults(name, default):
         ("scheduler=linear", "scheduler=constant", ["scheduler=cosin"]),
         ("warmup=0", "warmup=100", ["warmup=-1"]),
         ("max_steps=0", "max_steps=1000", ["max_steps=-1", "max_steps=many"]),
-        ("method=full", "method=lora", ["method=qlora"]),
+        ("method=full", "method=qlora", ["method=prefix"]),
     ],
 )
 def test_training_fields_keep_their_ranges(low, high, refused):
