@@ -6,6 +6,7 @@
     ├── NotFound                 3  no such experiment, recipe, file, key     (also LookupError)
     ├── Refused                  4  the state or the cap forbids it
     │   ├── NotAWorkspace        3
+    │   ├── SmokeFailed          4  the trial run before a full one found a fault
     │   ├── MissingExtra         4  a library is not installed: the pip line  (also ImportError)
     │   └── StoreError           4  the database is missing, damaged or newer
     ├── Denied                   5  the answer is no: contaminated, or not certified
@@ -68,6 +69,12 @@ class Refused(EvoError):
 class NotAWorkspace(Refused):
     code = "no_workspace"
     exit_code = 3
+
+
+class SmokeFailed(Refused):
+    """A trial of a few steps found what a full run would have ended with."""
+
+    code = "smoke"
 
 
 class MissingExtra(Refused, ImportError):

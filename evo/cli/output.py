@@ -26,6 +26,7 @@ RENDERERS = {
     "DiscardsView": "evo.cli.render.trees:discards",
     "ExperimentView": "evo.cli.render.experiment:show",
     "CompareView": "evo.cli.render.experiment:compare",
+    "SmokeView": "evo.cli.render.runs:smoke",
     "DiffView": "evo.cli.render.texts:diff",
     "LogView": "evo.cli.render.texts:log",
     "EventLogView": "evo.cli.render.texts:events",

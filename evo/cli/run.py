@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from evo.cli.options import leaf
-from evo.cli.running import run_reply
+from evo.cli.running import run_reply, smoke_reply
 from evo.domain.experiment import parse_experiment_id
 from evo.domain.views import Reply
 from evo.errors import UsageError
@@ -20,6 +20,7 @@ app = leaf()
 def run(
     experiment: Annotated[str | None, typer.Argument(metavar="EXP", help="exp_0007, or 7.")] = None,
     next_: Annotated[bool, typer.Option("--next", help="Run the oldest pending experiment.")] = False,
+    smoke: Annotated[bool, typer.Option("--smoke", help="Only try it: ten rows, a few steps, no attempt.")] = False,
     timeout: Annotated[str | None, typer.Option("--timeout", help="End training after 90s, 45m, 2h.")] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Return at once; `evo sync` takes it in.")] = False,
     executor: Annotated[str | None, typer.Option("--executor", help="local or inline.")] = None,
@@ -41,4 +42,8 @@ def run(
         detach=detach,
         rerun=rerun,
     )
-    return run_reply(request, json_lines=json_lines)
+    if smoke and (next_ or detach or rerun):
+        raise UsageError(
+            "--smoke goes with an experiment, --timeout, --executor and --seed", hint="evo run exp_0001 --smoke"
+        )
+    return smoke_reply(request, json_lines=json_lines) if smoke else run_reply(request, json_lines=json_lines)

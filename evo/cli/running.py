@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from evo.cli.progress import progress
 from evo.domain.experiment import parse_experiment_id
-from evo.domain.views import Reply
+from evo.domain.views import Hint, Reply
 from evo.ops import run as ops
 from evo.report import show
 from evo.session import open_session
@@ -20,3 +22,12 @@ def run_reply(request: ops.RunRequest, *, json_lines: bool = False) -> Reply:
         return show.reply(
             session, outcome.experiment, message=outcome.message, failure=outcome.failure, warnings=outcome.warnings
         )
+
+
+def smoke_reply(request: ops.RunRequest, *, json_lines: bool = False) -> Reply:
+    smoke = import_module("evo.ops.smoke")  # brings what only a trial needs
+    with open_session() as session, progress(json_lines=json_lines) as on_tick:
+        view = smoke.on_demand(session, request, on_tick)
+    if view.passed:
+        return Reply(view, (Hint(f"evo run {view.id}", "the full run"),))
+    return Reply(view, failure=smoke.failure_of(view))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from importlib import import_module
 from typing import NamedTuple, NoReturn
 
 from evo import registry
@@ -89,6 +90,9 @@ def run_one(session: Session, request: RunRequest, identifier: str, on_tick: OnT
             refuse_leaks(session, experiment, content)
             refuse_repeats(session, experiment, content, request)
         work = Work(experiment, content)
+        if known.owed is None and wants_trial(session, experiment):
+            smoke = import_module("evo.ops.smoke")  # 10 ms, which a recipe of one command does not pay
+            smoke.before_first_run(session, work, judge, executor=executor, options=options, on_tick=on_tick)
         try:
             collected = attempt_once(session, work, judge, executor=executor, options=options, on_tick=on_tick)
         except attempts.FinishedBefore:
@@ -96,6 +100,11 @@ def run_one(session: Session, request: RunRequest, identifier: str, on_tick: OnT
     if collected is None:
         return RunOutcome(experiment.id, f"detached: `evo wait {experiment.id}` waits, `evo sync` takes it in")
     return conclude(session, collected, warnings, on_tick)
+
+
+def wants_trial(session: Session, experiment: Experiment) -> bool:
+    """True where a smoke run comes before a first full run: not for a recipe that is nothing but a command."""
+    return session.config.run.smoke == "auto" and experiment.id != ROOT and "argv" not in experiment.params
 
 
 def options_of(session: Session, request: RunRequest) -> RunOptions:
