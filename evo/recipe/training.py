@@ -15,6 +15,7 @@ rank 0 alone writes and evaluates, and all of them act on what it saw.
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 import sys
@@ -27,7 +28,7 @@ os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 
 import torch
 from datasets import disable_progress_bars
-from peft import LoraConfig
+from peft import LoraConfig, PeftModel
 from transformers import AutoConfig, AutoTokenizer, set_seed
 
 from evo.recipe.checkpoints import step_of
@@ -54,10 +55,24 @@ class Setup:
     has_bf16: bool
     progress: Progress
 
-    def rows(self, role: str = "train") -> list[dict[str, Any]]:
-        """The rows of a data role; a trial run takes the first ten."""
+    def rows(self, *needed: str, role: str = "train") -> list[dict[str, Any]]:
+        """The rows of a data role; a trial run takes the first ten. SystemExit for one without a `needed` field."""
         found = list(self.run.rows(role))
+        for number, row in enumerate(found, start=1):
+            if missing := [name for name in needed if name not in row]:
+                raise SystemExit(
+                    f"{self.run.data(role)}, row {number}: has no {missing[0]!r}; this recipe learns from"
+                    f" {', '.join(needed)} (`map` of its data source renames fields)"
+                )
         return found[:SMOKE_ROWS] if self.run.is_smoke else found
+
+    def reference(self) -> Any:
+        """A frozen copy of the starting weights for losses that compare with them; None under an adapter.
+
+        Under a new adapter the trainer switches that off; of a continued one it keeps the first state.
+        """
+        is_adapted = self.fresh_adapter is not None or isinstance(self.model, PeftModel)
+        return None if is_adapted else copy.deepcopy(self.model).requires_grad_(False)
 
     def arguments(self, **own: Any) -> dict[str, Any]:
         """What every TRL config takes from the shared parameters; `own` is added and wins."""
@@ -106,6 +121,8 @@ def begin(run: Run) -> Setup:
     tokenizer.chat_template = run.chat_template or tokenizer.chat_template
     if not tokenizer.chat_template:
         raise SystemExit(f"{run.base_model} has no chat template: pin one with `evo init --chat-template FILE`")
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
     has_bf16 = has_gpu and torch.cuda.is_bf16_supported()
     start = starting_point(run, has_bf16=has_bf16)
     progress = Progress(run, is_base=start.is_base)

@@ -9,15 +9,15 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from peft import LoraConfig, PeftConfig, PeftModel, prepare_model_for_kbit_training
+from peft import LoraConfig, PeftConfig, PeftModel
 from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
 
 from evo.recipe.checkpoints import COMPLETE
-from evo.recipe.ranks import agreed
 from evo.recipe.run import Run
 
 _STATE_SUFFIXES = (".bin", ".pt", ".pth")
@@ -46,16 +46,12 @@ def starting_point(run: Run, *, has_bf16: bool) -> Start:
     if fresh and (adapter.r, adapter.lora_alpha) == (fresh.r, fresh.lora_alpha):
         adapter.lora_dropout = fresh.lora_dropout
         base = load(run.base_model, dtype, quantized=p.method == "qlora")
-        if p.method == "qlora":
-            base = prepare_model_for_kbit_training(base, use_gradient_checkpointing=p.gradient_checkpointing)
         return Start(PeftModel.from_pretrained(base, parent, config=adapter, is_trainable=True), None, is_base=True)
     merged = start_weights(run, dtype)
     if p.method == "qlora":  # bitsandbytes quantises what it reads from a folder
-        folder = run.folder / "start"
-        if run.is_main:
+        with tempfile.TemporaryDirectory(dir=run.folder) as folder:
             merged.save_pretrained(folder)
-        agreed(None)
-        return Start(load(folder, dtype, quantized=True), fresh, is_base=False)
+            return Start(load(folder, dtype, quantized=True), fresh, is_base=False)
     return Start(merged.requires_grad_(True), fresh, is_base=False)  # loading the adapter froze them
 
 
