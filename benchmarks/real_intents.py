@@ -198,7 +198,7 @@ def make_workspace(evo: Evo, model: Path, data: tuple[Path, Path], *, dtype: str
     evo.folder.mkdir(parents=True, exist_ok=True)
     write_text(evo.folder / "system_prompt.md", SYSTEM + "\n")
     gold, train = data
-    settings = {"eval.max-new-tokens": 12, "eval.batch-size": 32, "model.dtype": dtype}
+    settings = {"eval.max-new-tokens": 12, "eval.batch-size": 32, "model.dtype": dtype, "run.smoke": "never"}
     made = evo.ask(
         *("init", str(evo.folder), "--model", str(model), "--gold", str(gold), "--train", str(train)),
         *("--scorer", "exact", "--split", "50/30/20"),

@@ -34,6 +34,7 @@ SETTINGS = (
     ("system-prompt", ""),
     ("eval.max-new-tokens", "6"),
     ("eval.batch-size", "150"),
+    ("run.smoke", "never"),
 )
 COMMON = (
     "scheduler=linear",
