@@ -2,28 +2,36 @@
 
     <command> --model DIR --items ITEMS.jsonl --out RESULTS.jsonl
 
-It runs in a fresh folder that holds the pinned copies of the evaluation's files, with an environment of ordinary
-variables only. Invariant: each line of RESULTS.jsonl is `{"id", "score", "output"?}`, one for each item, with a finite
-score in range; a violation is named by its line, and a command that fails is an error, never a zero.
+A command that holds a placeholder is called as it stands, with nothing appended: `{model}`, `{items}`, `{out}`,
+`{logs}` (a folder, also in EVO_LOG_DIR), `{ids}` (the items' ids, commas between). It runs in a fresh folder that holds
+the pinned copies of the evaluation's files, with an environment of ordinary variables only. What it leaves is taken by
+the reader that `eval.read` names: its own RESULTS.jsonl, or the log of a benchmark tool, of which the items that were
+asked for are taken. With `eval.mode: scalar` an item is one call, and its score the one number that the call wrote.
+Invariant: one finite score in range for each item; a violation is named by its place, and a command that fails is an
+error, never a zero.
 """
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
-from evo.domain.item import Item, ItemResult
+from evo.domain.item import Item, ItemResult, checked_score
 from evo.domain.job import EvalJob
 from evo.errors import RunFailed, UsageError
 from evo.evaluate.generation import generation_of
 from evo.evaluate.grading import SEALED, Grader, InvalidResults, Names
+from evo.evaluate.readers.base import Left, Reader
+from evo.evaluate.readers.scalar import read_number
 from evo.files import sha256_file
+from evo.registry import load
 
 PASSED = (
     "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV",
@@ -31,29 +39,35 @@ PASSED = (
 )  # fmt: skip
 PASSED_FAMILIES = ("LC_", "CUDA_", "NVIDIA_", "ROCR_", "HIP_")
 PYTHONS = ("python", "python3")
+PLACEHOLDER = re.compile(r"(?<!\$)\{(model|items|out|logs|ids)\}")
+RESULTS, NUMBER = "RESULTS.jsonl", "RESULT.json"
 
 
 class CommandBackend:
-    """Called once for each sample, with `EVO_SAMPLE_SEED` = seed + sample in its environment."""
+    """Called once for each sample, with `EVO_SAMPLE_SEED` = seed + sample in its environment; with `is_scalar` once for
+    each item and sample, every call with a seed of its own."""
 
     def __init__(self, job: EvalJob) -> None:
         self._job = job
         self._argv = command_line(job.command)
 
-    def results(self, items: Sequence[Item], model: Path | None = None) -> Iterator[ItemResult]:
+    def results(self, items: Sequence[Item]) -> Iterator[ItemResult]:
         generation = generation_of(self._job.generation)
         grader = Grader(self._job, items)
         work = Path(self._job.out_dir) / "work"
         shutil.rmtree(work, ignore_errors=True)  # of an evaluation that was killed
         try:
             for sample in range(generation.samples):
-                answers = self._call(work / str(sample), items, model, seed=generation.seed + sample)
-                yield from self._read(answers, items, grader=grader, sample=sample)
+                if self._job.is_scalar:
+                    yield from self._numbers(work, items, sample=sample)
+                    continue
+                left = self._call(work / str(sample), items, seed=generation.seed + sample)
+                yield from self._read(left, items, grader=grader, sample=sample)
         finally:
             shutil.rmtree(work, ignore_errors=True)
 
-    def _call(self, folder: Path, items: Sequence[Item], model: Path | None, *, seed: int) -> Path:
-        """Run the command in `folder`; the path of its results. RunFailed where it fails."""
+    def _call(self, folder: Path, items: Sequence[Item], *, seed: int) -> Left:
+        """Run the command in `folder`; where its results lie. RunFailed where it fails."""
         place = folder / "files"
         folder.mkdir(parents=True)
         if self._job.pins is not None:
@@ -62,13 +76,13 @@ class CommandBackend:
             _copy_writable(Path(self._job.pinned_dir), place)
         else:
             place.mkdir()
-        answers = folder / "RESULTS.jsonl"
-        asked = folder / "ITEMS.jsonl"
-        rows = (json.dumps({**item.row, "id": item.id}, ensure_ascii=False) + "\n" for item in items)
-        asked.write_text("".join(rows), encoding="utf-8")
-        weights = self._job.model if model is None else str(model)
-        argv = [*self._argv, "--model", weights, "--items", str(asked), "--out", str(answers)]
-        environment = command_environment(os.environ, seed=seed)
+        left = Left(folder / (NUMBER if self._job.is_scalar else RESULTS), folder / "logs")
+        left.logs.mkdir()
+        copy = shutil.copyfile(self._job.items, folder / "ITEMS.jsonl")
+        words = {"model": self._job.model, "items": str(copy), "out": str(left.answers), "logs": str(left.logs)}
+        words["ids"] = ",".join(item.id for item in items)
+        environment = command_environment(os.environ, seed=seed) | log_variables(self._job, folder)
+        argv = filled(self._argv, words)
         try:
             ended = subprocess.run(
                 argv, cwd=place, env=environment, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False
@@ -79,29 +93,57 @@ class CommandBackend:
         if ended.returncode:
             how = f"signal {-ended.returncode}" if ended.returncode < 0 else f"exit code {ended.returncode}"
             raise RunFailed(f"the evaluation command failed with {how}: {self._job.command}")
-        return answers
+        return left
 
-    def _read(self, answers: Path, items: Sequence[Item], *, grader: Grader, sample: int) -> Iterator[ItemResult]:
+    def _read(self, left: Left, items: Sequence[Item], *, grader: Grader, sample: int) -> Iterator[ItemResult]:
         names = Names(self._job, items)
         known = {item.id for item in items}
-        seen: dict[str, int] = {}
-        for line, text in _lines(answers, self._job.command):
-            here = f"results of `{self._job.command}`, line {line}"
-            row = _row(text, here=here, names=names)
-            item = _item_of(row, here=here, known=known, is_sealed=self._job.split in SEALED)
-            if item in seen:
-                raise InvalidResults(f"{here}: the {names(item)} was graded in line {seen[item]} already")
-            seen[item] = line
-            output = _output_of(row, here=here)
+        seen: dict[str, str] = {}
+        for answer in cast(Reader, load("reader", self._job.read))(left, self._job):
+            if answer.item not in known:
+                if self._job.read != "results":
+                    continue  # a tool answers its whole benchmark, and this split is a part of it
+                quoted = "" if self._job.split in SEALED else f" {answer.item!r}"
+                raise InvalidResults(f"{answer.where}: unknown id{quoted}")
+            if answer.item in seen:
+                place = seen[answer.item].rpartition(", ")[2]
+                raise InvalidResults(f"{answer.where}: the {names(answer.item)} was graded in {place} already")
+            seen[answer.item] = answer.where
             try:
-                result = grader.result(item, sample, row["score"], output)
+                result = grader.result(answer.item, sample, answer.score, answer.output)
             except InvalidResults as error:
-                raise InvalidResults(f"{here}: {error}") from None
+                raise InvalidResults(f"{answer.where}: {error}") from None
             yield result
         missing = [item.id for item in items if item.id not in seen]
         if missing:
             more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
             raise InvalidResults(f"results of `{self._job.command}`: no line for the {names(missing[0])}{more}")
+
+    def _numbers(self, work: Path, items: Sequence[Item], *, sample: int) -> Iterator[ItemResult]:
+        """A call for each item, which stands for one repeat of the benchmark."""
+        seed = generation_of(self._job.generation).seed + sample * len(items)
+        for number, item in enumerate(items):
+            left = self._call(work / f"{sample}-{number}", [item], seed=seed + number)
+            where, value = read_number(left.answers, self._job.metric)
+            try:
+                score = checked_score(value, low=self._job.low, high=self._job.high)
+            except (ValueError, OverflowError) as error:
+                raise InvalidResults(f"{where}: {error} (call {number + 1} of {len(items)})") from None
+            yield ItemResult(item.id, sample, score, output_hash="")
+
+
+def filled(argv: Sequence[str], words: Mapping[str, str]) -> list[str]:
+    """`argv` with its placeholders replaced; where it has none, with --model, --items and --out appended."""
+    if not any(PLACEHOLDER.search(word) for word in argv):
+        return [*argv, "--model", words["model"], "--items", words["items"], "--out", words["out"]]
+    return [PLACEHOLDER.sub(lambda found: words[found[1]], word) for word in argv]
+
+
+def log_variables(job: EvalJob, folder: Path) -> dict[str, str]:
+    """Where a benchmark tool writes its log. inspect besides keeps samples among the user's data: not of these."""
+    logs = str(folder / "logs")
+    found = {"EVO_LOG_DIR": logs, "INSPECT_LOG_DIR": logs, "INSPECT_LOG_FORMAT": "json"}
+    return found | {"XDG_DATA_HOME": str(folder / "data")} if job.read == "inspect" else found
 
 
 def command_line(command: str) -> list[str]:
@@ -147,44 +189,3 @@ def _copy_writable(source: Path, place: Path) -> None:
         for name in names:
             path = os.path.join(folder, name)
             os.chmod(path, os.stat(path).st_mode | 0o600)
-
-
-def _lines(answers: Path, command: str) -> Iterator[tuple[int, bytes]]:
-    """The numbered lines that are not blank."""
-    try:
-        data = answers.read_bytes()
-    except FileNotFoundError:
-        raise InvalidResults(f"`{command}` ended well, but wrote no results") from None
-    yield from ((number, text) for number, text in enumerate(data.split(b"\n"), start=1) if text.strip())
-
-
-def _row(text: bytes, *, here: str, names: Names) -> dict[str, object]:
-    try:
-        row = json.loads(text.decode())
-    except (ValueError, RecursionError):
-        raise InvalidResults(f"{here}: is not JSON{names.quoted(repr(text))}") from None
-    if not isinstance(row, dict):
-        raise InvalidResults(f"{here}: must be an object with id and score{names.quoted(repr(row))}")
-    for key in ("id", "score"):
-        if key not in row:
-            raise InvalidResults(f"{here}: has no {key}{names.quoted(repr(row))}")
-    return row
-
-
-def _output_of(row: Mapping[str, object], *, here: str) -> str | None:
-    output = row.get("output")
-    if output is not None and not isinstance(output, str):
-        raise InvalidResults(f"{here}: output must be a string, not {type(output).__name__}")
-    if output is not None and not output.isascii() and any("\ud800" <= sign <= "\udfff" for sign in output):
-        raise InvalidResults(f"{here}: output holds half a surrogate pair, which is no character")
-    return output
-
-
-def _item_of(row: Mapping[str, object], *, here: str, known: set[str], is_sealed: bool) -> str:
-    found = row["id"]
-    item = str(found) if isinstance(found, int) and not isinstance(found, bool) else found
-    if not isinstance(item, str):
-        raise InvalidResults(f"{here}: id must be a string, not {type(found).__name__}")
-    if item not in known:
-        raise InvalidResults(f"{here}: unknown id" + ("" if is_sealed else f" {item!r}"))
-    return item
