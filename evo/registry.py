@@ -43,6 +43,11 @@ TABLES: dict[str, dict[str, str]] = {
         "hf": "evo.evaluate.backends.hf:HfBackend",
         "command": "evo.evaluate.backends.command:CommandBackend",
     },
+    "reader": {
+        "results": "evo.evaluate.readers.results:read",
+        "inspect": "evo.evaluate.readers.inspect:read",
+        "lm-eval": "evo.evaluate.readers.lm_eval:read",
+    },
     "executor": {
         "local": "evo.runner.executors.local:LocalExecutor",
         "inline": "evo.runner.executors.inline:InlineExecutor",

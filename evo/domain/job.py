@@ -177,6 +177,12 @@ class EvalJob:
     chat_template: str | None = None
     """The template's text, not a path; None: the base model's own."""
     command: str = ""
+    read: str = "results"
+    """Who takes in what the command leaves: a member of the family `reader`."""
+    is_scalar: bool = False
+    """The command yields one number a call, and an item is a call."""
+    metric: str = ""
+    """Which of a tool's values is the score, where there are several."""
     low: float | None = 0.0
     high: float | None = 1.0
     keep_output: bool = True
