@@ -76,7 +76,7 @@ def rollouts(setup: training.Setup) -> dict:
         "top_p": p.top_p,
         "max_completion_length": p.max_new_tokens,
     }
-    if not p.vllm_server:
+    if p.vllm_server == "none":
         return drawn
     missing = [] if setup.has_gpu else ["a CUDA GPU in this process, beside the server's"]
     missing += [] if importlib.util.find_spec("vllm") else ["the package vllm in this environment (pip install vllm)"]
