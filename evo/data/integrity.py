@@ -59,7 +59,12 @@ def _kind(has_answer: bool) -> Literal["question", "question+answer"]:
 
 
 def _questions(row: Mapping[str, Any]) -> Iterator[str]:
-    """Each text of a row that could be a question: the user's turns, all turns before an answer, running text."""
+    """Each text of a row that could be a question: the user's turns, all turns before an answer, running text.
+
+    Of running text also each paragraph and each line: a question may stand anywhere in a document.
+    """
+    if isinstance(text := row.get("text"), str) and "\n" in text:
+        yield from (part for part in (*text.split("\n\n"), *text.splitlines()) if part.strip())
     for key in ("messages", "prompt", "text"):
         turns = _turns(row.get(key))
         ends = [index for index, (role, _) in enumerate(turns) if role == "assistant"]

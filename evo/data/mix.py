@@ -17,7 +17,7 @@ from typing import Any
 
 from evo.config import DataSpec, SourceSpec
 from evo.data.integrity import question_key
-from evo.data.reader import Row, read_rows
+from evo.data.reader import Row, read_source
 from evo.domain.item import Item, ItemError, parse_item
 from evo.errors import FileFormatError, MissingExtra, NotFound, Refused, nearest
 from evo.files import sha256_file, write_text
@@ -82,7 +82,7 @@ def resolve(spec: DataSpec, place: Place, *, exclude: Iterable[Item] = (), seed:
 
 
 def source_path(source: str, place: Place, *, where: str) -> Path:
-    """The file that a path or artifact source means. FileFormatError or Refused when it may not be read."""
+    """The file or folder that a path or artifact source means. FileFormatError or Refused when it may not be read."""
     if source.startswith("artifact:"):
         label = source.removeprefix("artifact:")
         if label not in place.artifacts:
@@ -98,7 +98,7 @@ def source_path(source: str, place: Place, *, where: str) -> Path:
     if not Path(source).is_absolute() and not path.is_relative_to(place.base.resolve()):
         hint = "copy it into the workspace, or write its whole path"
         raise FileFormatError(place.file, f"{source} lies outside the workspace", field=f"{where}.source", hint=hint)
-    if not path.is_file():
+    if not path.exists():
         raise NotFound(f"{place.file}, field {where}.source: {path} does not exist")
     return path
 
@@ -106,7 +106,7 @@ def source_path(source: str, place: Place, *, where: str) -> Path:
 def _read(source: SourceSpec, place: Place, where: str) -> Sequence[Row]:
     if source.source.startswith("hf://"):
         return _hub_rows(source.source, file=place.file, where=f"{where}.source")
-    return read_rows(source_path(source.source, place, where=where))
+    return read_source(source_path(source.source, place, where=where))
 
 
 def _hub_rows(source: str, *, file: str, where: str) -> list[Row]:
@@ -132,19 +132,46 @@ def _mapped(row: Row, source: SourceSpec) -> dict[str, Any]:
     kept = {key: value for key, value in row.data.items() if key not in source.map.values()}
     for new, old in source.map.items():
         if old not in row.data:
-            raise FileFormatError(source.source, "is missing", line=row.line, field=old, hint=nearest(old, row.data))
+            raise FileFormatError(
+                row.file or source.source, "is missing", line=row.line, field=old, hint=nearest(old, row.data)
+            )
         kept[new] = row.data[old]
     return kept
 
 
 def _trainable(row: Row, data: dict[str, Any], source: str) -> dict[str, Any]:
-    """`data`, when a supervised page can learn from it: a question with its answer."""
+    """`data`, when a page can learn from it: a question with its answer, or with two of them; or a text."""
     try:
-        parse_item({**data, "target": data["completion"]} if "completion" in data else data)
+        if "text" in data and not data.keys() & {"messages", "prompt"}:
+            _needs_text(data, "text")
+        elif "chosen" in data or "rejected" in data:
+            _needs_pair(data)
+        else:
+            parse_item({**data, "target": data["completion"]} if "completion" in data else data)
     except ItemError as error:
-        hint = 'write {"messages": […]}, {"prompt", "target"} or {"prompt", "completion"}; `map` renames other keys'
-        raise FileFormatError(source, str(error), line=row.line, field=error.field, hint=hint) from None
+        hint = (
+            'write {"messages": […]}, {"prompt", "target"}, {"prompt", "completion"}, {"prompt", "chosen", "rejected"}'
+            ' or {"text"}; `map` renames other keys'
+        )
+        raise FileFormatError(row.file or source, str(error), line=row.line, field=error.field, hint=hint) from None
     return data
+
+
+def _needs_text(data: Mapping[str, Any], key: str) -> None:
+    if not isinstance(data.get(key), str):
+        raise ItemError(key, "is missing" if key not in data else f"must be a string, not {type(data[key]).__name__}")
+    if not data[key].strip():
+        raise ItemError(key, "is empty")
+
+
+def _needs_pair(data: Mapping[str, Any]) -> None:
+    """A question without its answer, and two answers to it."""
+    for key in ("chosen", "rejected"):
+        _needs_text(data, key)
+    if parse_item({key: data[key] for key in ("messages", "prompt") if key in data}, needs_target=False).target:
+        raise ItemError("messages", "must end with the user's: the answers are `chosen` and `rejected`")
+    if data["chosen"] == data["rejected"]:
+        raise ItemError("rejected", "is the same as `chosen`")
 
 
 def _drawn(

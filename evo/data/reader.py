@@ -15,6 +15,8 @@ from evo.domain.item import Item, ItemError, parse_item
 from evo.errors import FileFormatError, NotFound
 from evo.lightdata import dataclass
 
+_TEXTS = (".txt", ".md")
+
 
 @dataclass(frozen=True)
 class Row:
@@ -22,6 +24,22 @@ class Row:
 
     line: int
     data: dict[str, Any]
+    file: str = ""
+    """Where it stands, if the source is a folder."""
+
+
+def read_source(path: Path) -> list[Row]:
+    """What can be trained on: the rows of a JSONL file, or a text (.txt, .md) as one row with the field `text`.
+
+    Of a folder: all that it holds of these. Empty files are passed over, and links that lead out of it.
+    """
+    if path.is_dir():
+        found = [file for file in sorted(path.rglob("*")) if file.resolve().is_relative_to(path.resolve())]
+        files = [file for file in found if file.suffix in (*_TEXTS, ".jsonl") and file.stat().st_size]
+        if not files:
+            raise FileFormatError(path, "holds no .txt, .md or .jsonl file", hint="put documents there")
+        return [Row(row.line, row.data, str(file)) for file in files for row in read_source(file)]
+    return [Row(1, {"text": _text_of(path)})] if path.suffix in _TEXTS else read_rows(path)
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -62,6 +80,18 @@ def _rows(path: Path) -> Iterator[Row]:
     for line, text in enumerate(content.split(b"\n"), start=1):
         if text.strip():
             yield Row(line, _decoded(path, line, text))
+
+
+def _text_of(path: Path) -> str:
+    content = path.read_bytes()
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise FileFormatError(path, f"is not UTF-8: byte {error.start} of the file", line=line) from None
+    if not text.strip():
+        raise FileFormatError(path, "is empty", hint="write a text into it, or take it out of the sources")
+    return text
 
 
 def _decoded(path: Path, line: int, text: bytes) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def seal(
     Refused when there is a seal, when git tracks a file that holds sealed items, or when a split file of other
     content is in the way; nothing is written then.
     """
-    if manifest_path(root).exists():
+    if manifest_path(root).exists() and read_manifest(root).splits:
         raise Refused(f"{root} has a seal", hint="sealed items stay; `evo data status` shows what there is")
     found = tracked_overlap(root, tracked, (*splits.heldout, *splits.vault))
     if found:
@@ -111,6 +111,13 @@ def seal(
             records[split] = _write(root, split, items)
     digest = sha256_file(source) if source else None
     manifest = Manifest(records, items_hash(splits.heldout), seed, digest, mid[0])
+    write_json(manifest_path(root), plain(manifest), mode=_FILE)
+    return manifest
+
+
+def seal_nothing(root: Path) -> Manifest:
+    """The manifest of a workspace that has no items; items may be sealed in it later."""
+    manifest = Manifest({}, "", 0)
     write_json(manifest_path(root), plain(manifest), mode=_FILE)
     return manifest
 

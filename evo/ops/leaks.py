@@ -12,7 +12,7 @@ from evo.config import RecipeConfig
 from evo.data import seal as sealed
 from evo.data.integrity import Overlap, exact_overlap
 from evo.data.mix import Resolved
-from evo.data.reader import Row, read_rows
+from evo.data.reader import Row, read_rows, read_source
 from evo.domain.experiment import Experiment
 from evo.errors import FileFormatError
 from evo.ops.launch import resolve_data
@@ -22,7 +22,7 @@ from evo.workspace.repository import ensure_worktree
 
 
 def overlaps(session: Session, path: Path) -> list[tuple[str, Overlap]]:
-    rows = read_rows(path)
+    rows = read_source(path)
     return [
         (split, overlap)
         for split in (*sealed.SEALED, "dev")
@@ -82,7 +82,7 @@ def leaks_in(session: Session, recipe: RecipeConfig, data: Resolved) -> str:
         return ""
     for part in recipe.data.train:
         source = session.layout.root / part.source
-        if source.is_file() and (found := overlaps(session, source)):
+        if source.exists() and (found := overlaps(session, source)):
             split, first = found[0]
             return (
                 f"{part.source}, line {first.line}: holds {split} item {first.item} ({first.kind}); {len(found)} in all"

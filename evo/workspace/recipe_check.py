@@ -52,7 +52,7 @@ def _faults_of_config(folder: Path, workspace: Path | None) -> Iterator[Fault]:
     for alias in sorted({alias for alias in aliases if aliases.count(alias) > 1 or alias in config.params}):
         yield Fault(str(path), None, f"the alias {alias!r} means two parameters")
     for index, part in enumerate(config.data.train if workspace else ()):
-        if workspace and not part.source.startswith(_ELSEWHERE) and not (workspace / part.source).is_file():
+        if workspace and not part.source.startswith(_ELSEWHERE) and not (workspace / part.source).exists():
             yield Fault(str(path), None, f"field data.train[{index}].source: {workspace / part.source} does not exist")
 
 

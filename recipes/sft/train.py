@@ -49,11 +49,14 @@ def dataset(setup: training.Setup) -> tuple[Dataset, bool]:
 
 def conversation(row: dict, system_prompt: str) -> list[dict]:
     """A row as messages; one that brings a system message of its own keeps it, as in evaluation."""
+    turns: list[dict] = []
+    answer = row.get("completion", row.get("target"))
     if "messages" in row:
         turns = [{"role": turn["role"], "content": turn["content"]} for turn in row["messages"]]
-    else:
-        answer = str(row["completion"] if "completion" in row else row["target"])
-        turns = [{"role": "user", "content": row["prompt"]}, {"role": "assistant", "content": answer}]
+    elif "prompt" in row and answer is not None:
+        turns = [{"role": "user", "content": row["prompt"]}, {"role": "assistant", "content": str(answer)}]
+    if not turns or turns[-1]["role"] != "assistant":
+        raise SystemExit(f"a row holds no question with its answer: {row}")
     if system_prompt and turns[0]["role"] != "system":
         turns.insert(0, {"role": "system", "content": system_prompt})
     return turns

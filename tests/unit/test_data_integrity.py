@@ -42,6 +42,8 @@ def turns(*contents: str) -> list[dict]:
          ("g1", "question+answer")),
         ({"prompt": "Where is my card?", "completion": "lost"}, ("g1", "question")),
         ({"text": "Where is my card? card_arrival"}, ("g1", "question+answer")),
+        ({"text": "# Questions\n\nWhere is my card?\n\nWhere is my dog?"}, ("g1", "question")),
+        ({"text": "# Questions\nWhere is my card?\ncard_arrival\n\nMore."}, ("g1", "question")),
     ],
 )  # fmt: skip
 def test_gold_never_trains_unnoticed(row, hit):

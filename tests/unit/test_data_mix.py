@@ -92,6 +92,57 @@ def test_a_row_without_an_answer_is_named(place, row, says):
         mixed(place, SourceSpec("bad.jsonl"))
 
 
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"prompt": "2+2=", "chosen": "4"}, "field rejected: is missing"),
+        ({"prompt": "2+2=", "chosen": "4", "rejected": " "}, "field rejected: is empty"),
+        ({"prompt": "2+2=", "chosen": ["4"], "rejected": "5"}, "field chosen: must be a string, not list"),
+        ({"prompt": "2+2=", "chosen": "4", "rejected": "4"}, "field rejected: is the same"),
+        (
+            {"messages": [{"role": "user", "content": "2+2="}, {"role": "assistant", "content": "4"}],
+             "chosen": "4", "rejected": "5"},
+            "field messages: must end with the user's",
+        ),
+        ({"text": ""}, "field text: is empty"),
+        ({"text": 4}, "field text: must be a string"),
+    ],
+)  # fmt: skip
+def test_a_pair_or_text_that_cannot_be_learned_is_named(place, row, says):
+    good = [{"prompt": "1+1=", "chosen": "2", "rejected": "3"}, {"text": "One and one are two."}]
+    write_jsonl(place.base / "good.jsonl", good)
+    assert rows_of(mixed(place, SourceSpec("good.jsonl")).path) == good
+    write_jsonl(place.base / "bad.jsonl", [*good, row])
+    with pytest.raises(FileFormatError, match=r"bad\.jsonl, line 3, " + says):
+        mixed(place, SourceSpec("bad.jsonl"))
+
+
+def test_a_corpus_is_texts_and_rows_of_a_folder(place, tmp_path):
+    """C17: pretraining reads .txt, .md and .jsonl."""
+    corpus = place.base / "corpus"
+    (corpus / "deep").mkdir(parents=True)
+    (corpus / "a.txt").write_text("\ufeffOne.\n\nTwo.", encoding="utf-8")
+    (corpus / "deep" / "b.md").write_text("# Three", encoding="utf-8")
+    (corpus / "c.jsonl").write_text('{"text": "Four."}\n{"text": "Five."}\n')
+    (corpus / "empty.txt").write_text("")
+    (corpus / "picture.png").write_bytes(b"\x89PNG")
+    (tmp_path / "secret.txt").write_text("Sealed.")
+    (corpus / "link.txt").symlink_to(tmp_path / "secret.txt")
+    texts = [row["text"] for row in rows_of(mixed(place, SourceSpec("corpus")).path)]
+    assert texts == ["One.\n\nTwo.", "Four.", "Five.", "# Three"]
+    assert [row["text"] for row in rows_of(mixed(place, SourceSpec("corpus/deep/b.md")).path)] == ["# Three"]
+
+    (corpus / "c.jsonl").write_text('{"text": "Four."}\n{"text": ""}\n')
+    with pytest.raises(FileFormatError, match=r"corpus/c\.jsonl, line 2, field text: is empty"):
+        mixed(place, SourceSpec("corpus"))
+    (corpus / "a.txt").write_bytes(b"fine\n\xff")
+    with pytest.raises(FileFormatError, match=r"a\.txt, line 2: is not UTF-8: byte 5"):
+        mixed(place, SourceSpec("corpus/a.txt"))
+    (place.base / "none").mkdir()
+    with pytest.raises(FileFormatError, match=r"none: holds no \.txt, \.md or \.jsonl file"):
+        mixed(place, SourceSpec("none"))
+
+
 def test_a_recipe_does_not_reach_out_of_the_workspace(place, tmp_path):
     write_jsonl(tmp_path / "outside.jsonl", [{"prompt": "a", "target": "b"}])
     (place.base / "link.jsonl").symlink_to(tmp_path / "outside.jsonl")
