@@ -93,4 +93,7 @@ def reply_of(done: ops.Initialised) -> Reply:
         return Reply(
             view, (step, Hint("evo data seal --gold gold.jsonl", "there is nothing to measure with yet")), done.warnings
         )
-    return Reply(view, (step, Hint("evo run exp_0000", "score the baseline")), done.warnings)
+    steps = [step, Hint("evo run exp_0000", "score the baseline")]
+    if done.awaits_scorer:
+        steps.insert(1, Hint("$EDITOR scorer.py", "def score(expected: str, actual: str) -> float, before the first run"))
+    return Reply(view, tuple(steps), done.warnings)

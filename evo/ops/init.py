@@ -49,6 +49,8 @@ class Initialised:
     pin: ModelPin | None
     alpha: float
     warnings: tuple[str, ...]
+    awaits_scorer: bool
+    """The scorer is a `scorer.py` that nobody has written yet."""
 
 
 def init(request: InitRequest) -> Initialised:
@@ -73,7 +75,8 @@ def init(request: InitRequest) -> Initialised:
         lay_down(layout, request, kind, settings, files)
         config = refresh(layout)
         warnings = finish(layout, config, request, plan, pin)
-    return Initialised(root, plan, pin, config.gate.alpha, warnings)
+    awaits_scorer = config.eval.scorer == "custom" and not (root / "scorer.py").is_file()
+    return Initialised(root, plan, pin, config.gate.alpha, warnings, awaits_scorer)
 
 
 def template_of(request: InitRequest) -> str:

@@ -304,6 +304,14 @@ def graded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "ws"
 
 
+def test_init_says_that_a_scorer_is_still_to_be_written(graded: Path, tmp_path: Path) -> None:
+    desk = graded.parent
+    (tmp_path / "bare").mkdir()
+    line = f"init {tmp_path / 'bare'} --model model --gold gold.jsonl --scorer custom --json"
+    steps = json.loads(evo_here(line, cwd=desk).out)["next"]
+    assert any("scorer.py" in step["cmd"] for step in steps)
+
+
 def test_scorer_py(graded: Path) -> None:
     """A scorer that is no Python, has no score, or is gone stops `run` before any compute."""
     page = graded / "scorer.py"
