@@ -95,5 +95,5 @@ def reply_of(done: ops.Initialised) -> Reply:
         )
     steps = [step, Hint("evo run exp_0000", "score the baseline")]
     if done.awaits_scorer:
-        steps.insert(1, Hint("$EDITOR scorer.py", "def score(expected: str, actual: str) -> float, before the first run"))
+        steps.insert(1, Hint("$EDITOR scorer.py", "def score(expected: str, actual: str) -> float"))
     return Reply(view, tuple(steps), done.warnings)
