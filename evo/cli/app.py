@@ -103,7 +103,8 @@ def invoke(module: str, args: list[str], *, as_json: bool) -> Reply | None:
     leaf = typer.main.get_command(import_module(f"evo.cli.{module}").app)
     try:
         names = ["-h", "--help"]
-        reply = leaf.main(args[1:], prog_name=f"evo {args[0]}", standalone_mode=False, help_option_names=names)
+        named = f"evo {args[0]}"
+        reply = leaf.main(args[1:], named, standalone_mode=False, obj=as_json, help_option_names=names)
     except exceptions.NoArgsIsHelpError as error:
         if as_json:
             choice = ", ".join(getattr(leaf, "commands", {}))

@@ -59,6 +59,7 @@ COMMANDS = (
     Command("status", "status", "read", "How the tree stands.", plain="evo.report.status:status_reply"),
     Command("tree", "tree", "read", "The tree of experiments."),
     Command("show", "show", "read", "One experiment, whole.", plain="evo.report.show:show_reply", words=1),
+    Command("watch", "watch", "read", "Follow every running experiment: the live screen, or lines in a pipe."),
     Command("compare", "compare", "read", "Two experiments: paired difference, flipped items, diffs."),
     Command("frontier", "frontier", "read", "The nodes worth branching from."),
     Command("next", "next", "read", "What to do next, and why."),
@@ -70,6 +71,7 @@ COMMANDS = (
     Command("note", "note", "read", "Write a note or an insight on an experiment."),
     Command("notes", "notes", "read", "Read notes."),
     Command("eval", "eval", "read", "Evaluate without touching the tree; never a score."),
+    Command("wandb", "wandb", "out", "The mirror of the tree in wandb, trackio or MLflow: sync, status."),
     Command("search", "search", "agents", "serve: the policies and the gate over JSON lines."),
 )
 

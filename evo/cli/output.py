@@ -27,6 +27,7 @@ RENDERERS = {
     "ExperimentView": "evo.cli.render.experiment:show",
     "CompareView": "evo.cli.render.experiment:compare",
     "SmokeView": "evo.cli.render.runs:smoke",
+    "WatchView": "evo.cli.render.runs:watch",
     "DiffView": "evo.cli.render.texts:diff",
     "LogView": "evo.cli.render.texts:log",
     "EventLogView": "evo.cli.render.texts:events",
@@ -50,6 +51,8 @@ RENDERERS = {
     "NewGridView": "evo.cli.render.upkeep:grid",
     "CertifyView": "evo.cli.render.upkeep:certify",
     "ReleaseView": "evo.cli.render.upkeep:release",
+    "MirrorStatusView": "evo.cli.render.track:status",
+    "SyncView": "evo.cli.render.track:sync",
     "MessageView": "evo.cli.render.common:message",
     "KeyValueView": "evo.cli.render.common:key_value",
 }

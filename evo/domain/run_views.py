@@ -32,3 +32,73 @@ class SmokeView:
     log: str = ""
     """Of the stage that failed; empty where the trial passed."""
     message: str = ""
+
+
+@dataclass(frozen=True)
+class MidView:
+    """The mid slice, scored on the way: it can end a run and never ranks a node. `delta`: to the parent, paired."""
+
+    step: int
+    mean: float
+    se: float
+    n: int
+    delta: float | None = None
+    delta_se: float | None = None
+
+
+@dataclass(frozen=True)
+class VitalsView:
+    """What a run says of itself while it trains: the last finite value of each metric that it logs.
+
+    `total`: steps to do, by its parameters. `ends_in_s`: at the pace of the last steps, to the end of training.
+    """
+
+    step: int | None = None
+    total: int | None = None
+    epoch: float | None = None
+    loss: float | None = None
+    reward: float | None = None
+    reward_std: float | None = None
+    kl: float | None = None
+    entropy: float | None = None
+    learning_rate: float | None = None
+    grad_norm: float | None = None
+    mean_token_accuracy: float | None = None
+    completion_length: float | None = None
+    tokens_per_second: float | None = None
+    gpu_memory_gb: float | None = None
+    mids: list[MidView] = field(default_factory=list)
+    """By step, the last ones."""
+    heartbeat_age_s: float | None = None
+    ends_in_s: float | None = None
+
+
+@dataclass(frozen=True)
+class WatchedView:
+    """One experiment at work. `stage`: queued, training, evaluating, finished, or quiet: it is not heard of."""
+
+    id: str
+    attempt: int
+    stage: str
+    seconds: float
+    hypothesis: str
+    vitals: VitalsView
+
+
+@dataclass(frozen=True)
+class WatchView:
+    name: str
+    experiments: int
+    running: list[WatchedView]
+    trained: list[str] = field(default_factory=list)
+    """Experiments whose evaluation is owed."""
+
+
+@dataclass(frozen=True)
+class EndedView:
+    """An experiment that has just stopped being at work."""
+
+    id: str
+    stage: str
+    state: str
+    score: ScoreView | None
