@@ -52,6 +52,11 @@ TABLES: dict[str, dict[str, str]] = {
         "local": "evo.runner.executors.local:LocalExecutor",
         "inline": "evo.runner.executors.inline:InlineExecutor",
     },
+    "tracker": {
+        "wandb": "evo.track.wandb:WandbTracker",
+        "trackio": "evo.track.trackio:TrackioTracker",
+        "mlflow": "evo.track.mlflow:MlflowTracker",
+    },
 }
 
 

@@ -25,6 +25,7 @@ from evo.errors import NotFound, Refused
 from evo.files import read_json, sha256_json, write_json
 from evo.lightdata import dataclass
 from evo.ops.judge import Judge, base_model, eval_job, evaluate_stage, ordinary, pinned_items
+from evo.ops.track import tree_name
 from evo.runner.environment import make_folders, run_environment
 from evo.runner.executors.base import Executor, Handle
 from evo.runner.process import current
@@ -196,7 +197,7 @@ def train_stage(
         facts,
         folder,
         worktree=worktree,
-        tree=session.config.name or "evo",
+        tree=tree_name(session),
         ordinary=ordinary(session),
     )
     return Stage(argv, str(worktree), env, str(folder.train_log), timeout_s)

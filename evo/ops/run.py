@@ -17,7 +17,7 @@ from evo.domain.attempt import Attempt
 from evo.domain.experiment import ROOT, Experiment
 from evo.errors import Busy, Denied, EvoError, NotFound, Refused, RunFailed, RunTimedOut, UsageError
 from evo.lightdata import dataclass, replace
-from evo.ops import epoch, gating
+from evo.ops import epoch, gating, track
 from evo.ops.collect import Collected, collect
 from evo.ops.judge import Judge
 from evo.ops.launch import Content, RunOptions, Work, prepare, submit, trained_content, warm_executor
@@ -93,6 +93,7 @@ def run_one(session: Session, request: RunRequest, identifier: str, on_tick: OnT
         if known.owed is None and wants_trial(session, experiment):
             smoke = import_module("evo.ops.smoke")  # 10 ms, which a recipe of one command does not pay
             smoke.before_first_run(session, work, judge, executor=executor, options=options, on_tick=on_tick)
+        warnings = (*warnings, *track.start(session))
         try:
             collected = attempt_once(session, work, judge, executor=executor, options=options, on_tick=on_tick)
         except attempts.FinishedBefore:
@@ -256,7 +257,13 @@ def attempt_once(
 def conclude(
     session: Session, collected: Collected, warnings: tuple[str, ...] = (), on_tick: OnTick = silent
 ) -> RunOutcome:
-    """What a collected attempt means to its owner; asks the gate when a score came in."""
+    """What a collected attempt means to its owner; asks the gate when a score came in, and has the end mirrored."""
+    outcome = _concluded(session, collected, warnings, on_tick)
+    fresh = tuple(warning for warning in track.start(session) if warning not in warnings)
+    return replace(outcome, warnings=(*outcome.warnings, *fresh))
+
+
+def _concluded(session: Session, collected: Collected, warnings: tuple[str, ...], on_tick: OnTick) -> RunOutcome:
     failure = _failure(session, collected)
     if failure is not None:
         return RunOutcome(collected.experiment, "", failure, warnings)

@@ -48,7 +48,7 @@ def ordinary_environment(ambient: Mapping[str, str], *, passed: Iterable[str], i
 def run_environment(
     facts: RunFacts, folder: AttemptFolder, *, worktree: Path, tree: str, ordinary: Mapping[str, str]
 ) -> dict[str, str]:
-    """The whole environment of a training process. `tree` names the wandb group."""
+    """The whole environment of a training process. `tree` (`sums-3fa2c1`) is the wandb group, in the project `sums`."""
     start = facts.seed_artifact or ""
     environment = {
         **ordinary,
@@ -78,11 +78,11 @@ def make_folders(folder: AttemptFolder) -> None:
 
 
 def _wandb(facts: RunFacts, folder: AttemptFolder, tree: str) -> dict[str, str]:
-    run = f"{facts.experiment.replace('_', '-')}-a{facts.attempt}"
     return {
+        "WANDB_PROJECT": tree.rpartition("-")[0] or tree,
         "WANDB_RUN_GROUP": tree,
-        "WANDB_RUN_ID": f"{tree}-{run}",
-        "WANDB_NAME": run,
+        "WANDB_RUN_ID": f"{tree}-{facts.experiment.replace('_', '-')}-a{facts.attempt}",
+        "WANDB_NAME": facts.experiment,
         "WANDB_DIR": str(folder.home),
     }
 

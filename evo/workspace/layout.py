@@ -34,6 +34,7 @@ class Layout:
         self.reports = self.hidden / "reports"
         self.cache = self.hidden / "cache"
         self.slots = self.cache / "slots"
+        self.track = self.hidden / "track"
 
     def __repr__(self) -> str:
         return f"Layout({str(self.root)!r})"
