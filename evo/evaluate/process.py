@@ -12,19 +12,21 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 
 from evo.domain.item import Item, ItemError, ItemResult, parse_item
-from evo.domain.job import EvalJob, EvalSummary
+from evo.domain.job import EvalJob, EvalSummary, MidPart
 from evo.errors import EvoError, FileFormatError, NotFound, RunFailed, UsageError
+from evo.evaluate.backends.base import Backend
 from evo.evaluate.engine import engine_of
 from evo.evaluate.generation import generation_of
 from evo.evaluate.grading import SEALED, InvalidResults, Names
 from evo.evaluate.progress import with_progress
 from evo.evaluate.weights import weights_hash
 from evo.files import read_json, sha256_file, write_json, write_text
+from evo.lightdata import fields, replace
 from evo.registry import load
 from evo.validation import plain, restore
 
@@ -39,18 +41,22 @@ OFFLINE = {
 
 
 def main(argv: list[str]) -> int:
-    sys.excepthook = _report_bug
     if len(argv) != 1:
         return _end("usage: python -m evo.evaluate EVALJOB.json", 1)
+    return as_process(lambda: evaluate(restore(EvalJob, read_json(Path(argv[0])))))
+
+
+def as_process(work: Callable[[], object]) -> int:
+    """Do the process's whole work, offline; its exit code."""
+    sys.excepthook = _report_bug
     os.environ.update(OFFLINE)
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     try:
-        evaluate(restore(EvalJob, read_json(Path(argv[0]))))
-    except InvalidResults as error:
-        return _end(error.message, INVALID)
+        work()
     except EvoError as error:
-        return _end(f"{error.message} ({error.hint})" if error.hint else error.message, 1)
+        code = INVALID if isinstance(error, InvalidResults) else 1
+        return _end(f"{error.message} ({error.hint})" if error.hint else error.message, code)
     return 0
 
 
@@ -60,17 +66,18 @@ def evaluate(job: EvalJob) -> EvalSummary:
     out = Path(job.out_dir)
     out.mkdir(parents=True, exist_ok=True)
     (out / "summary.json").unlink(missing_ok=True)
-    items = read_items(Path(job.items), is_sealed=job.split in SEALED)
-    if job.items_sha256 and sha256_file(Path(job.items)) != job.items_sha256:
-        raise RunFailed(f"{job.items} is not what was pinned", hint="remove it: evo writes it again")
+    items = pinned_rows(job)
     if not Path(job.model).is_dir():
         raise NotFound(f"the folder of weights {job.model} does not exist")
     weights = weights_hash(Path(job.model))
     samples = generation_of(job.generation).samples
-    found = load("backend", job.backend)(job).results(items)
+    backend: Backend = load("backend", job.backend)(job)
+    if job.mid is not None:
+        score_beside(job, job.mid, backend, weights=weights)
+    found = backend.results(items)
     results = complete(with_progress(found, len(items) * samples), items, samples=samples, names=Names(job, items))
     mode = 0o644 if job.keep_output else 0o600
-    write_text(out / "results.jsonl", "".join(map(_line, results)), mode=mode)
+    write_text(out / "results.jsonl", "".join(map(result_line, results)), mode=mode)
     summary = EvalSummary(
         eval_hash=job.eval_hash,
         split=job.split,
@@ -81,6 +88,44 @@ def evaluate(job: EvalJob) -> EvalSummary:
     )
     write_json(out / "summary.json", plain(summary), mode=mode)
     return summary
+
+
+def score_beside(job: EvalJob, part: MidPart, backend: Backend, *, weights: str) -> None:
+    """`mid.jsonl` in the job's folder: what a mid-evaluation of the same weights found, or found now.
+
+    It is no part of the score: where it cannot be had, the log says why and the evaluation goes on without.
+    """
+    path = Path(job.out_dir) / "mid.jsonl"
+    path.unlink(missing_ok=True)
+    try:
+        rows = _answered(Path(part.answers), weights)
+        if rows is None:
+            slice_ = replace(job, split="mid", items=part.items, items_sha256=part.items_sha256)
+            items = pinned_rows(slice_)
+            samples = generation_of(job.generation).samples
+            rows = complete(backend.results(items), items, samples=samples, names=Names(slice_, items))
+        write_text(path, "".join(map(result_line, rows)))
+    except (EvoError, ValueError, TypeError) as error:
+        sys.stderr.write(f"the mid slice was not scored: {error}\n")
+
+
+def _answered(folder: Path, weights: str) -> list[ItemResult] | None:
+    """The results of a mid-evaluation of these weights, if there was one."""
+    for path in sorted(folder.glob("[0-9]*.json")):
+        if path.stem.isdecimal() and read_json(path).get("weights_hash") == weights:
+            lines = path.with_suffix(".jsonl").read_text(encoding="utf-8").splitlines()
+            known = {item.name for item in fields(ItemResult)}
+            rows = (json.loads(line) for line in lines)
+            return [ItemResult(**{name: value for name, value in row.items() if name in known}) for row in rows]
+    return None
+
+
+def pinned_rows(job: EvalJob) -> list[Item]:
+    """The items of `job`, which are those that were pinned."""
+    items = read_items(Path(job.items), is_sealed=job.split in SEALED)
+    if job.items_sha256 and sha256_file(Path(job.items)) != job.items_sha256:
+        raise RunFailed(f"{job.items} is not what was pinned", hint="remove it: evo writes it again")
+    return items
 
 
 def read_items(path: Path, *, is_sealed: bool) -> list[Item]:
@@ -123,7 +168,7 @@ def complete(results: Iterable[ItemResult], items: Sequence[Item], *, samples: i
     return [found[key] for key in wanted]
 
 
-def _line(result: ItemResult) -> str:
+def result_line(result: ItemResult) -> str:
     """ASCII, so that no character of an output ends a line for any reader."""
     row = plain(result)
     if result.output is None:

@@ -13,6 +13,7 @@ error, never a zero.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -50,8 +51,10 @@ class CommandBackend:
     def __init__(self, job: EvalJob) -> None:
         self._job = job
         self._argv = command_line(job.command)
+        self._model = job.model
 
-    def results(self, items: Sequence[Item]) -> Iterator[ItemResult]:
+    def results(self, items: Sequence[Item], model: Path | None = None) -> Iterator[ItemResult]:
+        self._model = self._job.model if model is None else str(model)
         generation = generation_of(self._job.generation)
         grader = Grader(self._job, items)
         work = Path(self._job.out_dir) / "work"
@@ -78,8 +81,10 @@ class CommandBackend:
             place.mkdir()
         left = Left(folder / (NUMBER if self._job.is_scalar else RESULTS), folder / "logs")
         left.logs.mkdir()
-        copy = shutil.copyfile(self._job.items, folder / "ITEMS.jsonl")
-        words = {"model": self._job.model, "items": str(copy), "out": str(left.answers), "logs": str(left.logs)}
+        asked = folder / "ITEMS.jsonl"
+        rows = (json.dumps({**item.row, "id": item.id}, ensure_ascii=False) + "\n" for item in items)
+        asked.write_text("".join(rows), encoding="utf-8")
+        words = {"model": self._model, "items": str(asked), "out": str(left.answers), "logs": str(left.logs)}
         words["ids"] = ",".join(item.id for item in items)
         environment = command_environment(os.environ, seed=seed) | log_variables(self._job, folder)
         argv = filled(self._argv, words)
