@@ -34,8 +34,14 @@ def rules_of(session: Session) -> GateRules:
 
 
 def gate_is_on(session: Session) -> bool:
-    """False where evo.yaml turns it off, and where there are no held-out items to ask about."""
-    return session.config.gate.mode != "none" and bool(session.heldout_hash)
+    return not why_gate_is_off(session)
+
+
+def why_gate_is_off(session: Session) -> str:
+    """Evo.yaml turns it off, or there is nothing to ask about; empty when it is on."""
+    if session.config.eval.mode == "scalar":
+        return "a benchmark that yields one number a call (eval.mode: scalar) has no items to pair: never certified"
+    return "" if session.config.gate.mode != "none" and session.heldout_hash else "the gate is off"
 
 
 def history_of(session: Session) -> asking.History:

@@ -89,7 +89,7 @@ def reply_of(done: ops.Initialised) -> Reply:
         certifies=power.certifies if power else None,
     )
     step = Hint(f"cd {done.root}", "the commands below work there")
-    if splits is None:
+    if splits is None and not done.is_scalar:
         return Reply(
             view, (step, Hint("evo data seal --gold gold.jsonl", "there is nothing to measure with yet")), done.warnings
         )

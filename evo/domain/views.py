@@ -125,6 +125,8 @@ class ExperimentView:
     slices: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     children: list[str] = field(default_factory=list)
+    counted: str = "dev items"
+    """What `score.n` counts; `repeats` of a benchmark that yields one number a call."""
     claim: str = ""
     """What the score speaks for: `one run`, or `mean of 3 seeds`."""
     evidence: float | None = None

@@ -125,14 +125,17 @@ def lower_bound(pair: Paired, noise: RunNoise, *, level: float = 0.95) -> float:
     return pair.mean - _quantile(pair, level) * standard_error(pair, noise)
 
 
-def score_error(results: Sequence[float]) -> float:
-    """Standard error of a score, √(max(var, 1/n if binary)/n), var with ddof 1."""
+def score_error(results: Sequence[float], *, is_scalar: bool = False) -> float:
+    """Standard error of a score, √(max(var, 1/n if binary)/n), var with ddof 1.
+
+    `is_scalar`: the results are repeats of one number, and no answers that are right or wrong.
+    """
     n = len(results)
     if n == 0:
         raise UsageError("a score needs at least one result")
     mean = math.fsum(results) / n
     spread = math.fsum((x - mean) ** 2 for x in results) / (n - 1) if n > 1 else 0.0
-    return math.sqrt(max(spread, 1.0 / n if is_binary(results) else 0.0) / n)
+    return math.sqrt(max(spread, 1.0 / n if is_binary(results) and not is_scalar else 0.0) / n)
 
 
 def least_items(total: int) -> int:

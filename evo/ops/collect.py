@@ -19,7 +19,7 @@ from evo.errors import EvoError, FileFormatError
 from evo.evaluate.weights import adds_zero
 from evo.files import read_json
 from evo.gate.noise import sigma_run
-from evo.gate.statistics import score_error
+from evo.gate.statistics import SPREAD_FLOOR, score_error
 from evo.lightdata import dataclass, replace
 from evo.ops.judge import read_results
 from evo.runner import process, recover
@@ -153,12 +153,18 @@ def measure(session: Session, attempt: Attempt, graded: list[ItemResult], *, epo
     runs = [per_item(graded), *other_seeds(session, attempt, epoch=epoch)]
     means = mean_over_seeds(runs)
     values = list(means.values())
-    score = Score(math.fsum(values) / len(values), score_error(values), len(values))
+    score = score_of(session, values)
     if attempt.experiment == ROOT:
         meta.set(session.db, "metric_unit", unit_of(session.metric, values))
         return Measurement(score, None, len(runs))
     base = results.item_means(session.db, ROOT, eval_hash=epoch)
     return Measurement(score, gain_over(session, attempt.experiment, means, base, seeds=len(runs)), len(runs))
+
+
+def score_of(session: Session, values: list[float]) -> Score:
+    """Mean and standard error; over the repeats, where the benchmark yields one number a call."""
+    error = score_error(values, is_scalar=session.config.eval.mode == "scalar")
+    return Score(math.fsum(values) / len(values), error, len(values))
 
 
 def gain_over(
@@ -171,7 +177,9 @@ def gain_over(
     ours = [metric.adjusted(means[item]) for item in base]
     theirs = [metric.adjusted(value) for value in base.values()]
     technique = experiments.get(session.db, experiment).technique
-    return sighting(ours, theirs, sigma_run=sigma_run(session.config.gate.sigma_run, technique), seeds=seeds)
+    sigma = sigma_run(session.config.gate.sigma_run, technique)
+    floor = SPREAD_FLOOR**2 if session.config.eval.mode == "scalar" else None
+    return sighting(ours, theirs, sigma_run=sigma, seeds=seeds, floor=floor)
 
 
 def unit_of(metric: Metric, values: list[float]) -> float:

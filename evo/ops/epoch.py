@@ -6,7 +6,6 @@ anything else may be compared; other experiments come over one by one, by `evo r
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import cast
@@ -17,12 +16,11 @@ from evo.data import seal
 from evo.domain.experiment import ROOT, Experiment
 from evo.domain.item import ItemResult
 from evo.domain.job import AttemptFolder
-from evo.domain.score import Score, mean_over_seeds, per_item
+from evo.domain.score import mean_over_seeds, per_item
 from evo.errors import Refused
 from evo.evaluate.evalhash import differences
-from evo.gate.statistics import score_error
 from evo.lightdata import replace
-from evo.ops.collect import gain_over, unit_of
+from evo.ops.collect import gain_over, score_of, unit_of
 from evo.ops.judge import Judge, eval_job, evaluate, pinned_items, present_judge
 from evo.ops.launch import weights_folder
 from evo.ops.progress import OnTick, Tick, silent
@@ -118,7 +116,7 @@ def store_epoch(session: Session, judge: Judge, experiment: Experiment, graded: 
     else:
         base = results.item_means(session.db, ROOT, eval_hash=judge.eval_hash)
         gain = gain_over(session, experiment.id, means, base, seeds=len(runs))
-    score = Score(math.fsum(values) / len(values), score_error(values), len(values))
+    score = score_of(session, values)
     numbers = (gain.gain, gain.variance) if gain else (0.0, 0.0)
     if not graded:
         experiments.set_scores(session.db, [experiments.Rescored(experiment.id, score, judge.eval_hash, *numbers)])

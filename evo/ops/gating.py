@@ -11,7 +11,7 @@ from evo.data import seal
 from evo.domain.certificate import Look
 from evo.domain.views import CertifyView, LooksView
 from evo.errors import BudgetSpent, Denied, Refused
-from evo.evidence import gate_is_on, history_of, rules_of, standpoint, strength, unfit
+from evo.evidence import history_of, rules_of, standpoint, strength, unfit, why_gate_is_off
 from evo.gate import asking
 from evo.gate.decision import Decision
 from evo.lightdata import replace
@@ -34,8 +34,8 @@ def after_score(session: Session, identifier: str, on_tick: OnTick = silent) -> 
         return f"kept; its score is of an older epoch: evo rescore {identifier}"
     mind = form_beliefs(session)
     remember_best(session, mind)
-    if not gate_is_on(session):
-        return "kept: open, a legal parent; the gate is off"
+    if off := why_gate_is_off(session):
+        return f"kept: open, a legal parent; {off}"
     now = standpoint(session, mind, about=identifier)
     target = experiments.get(session.db, now.target)
     if target.state != "open":
@@ -50,6 +50,7 @@ def after_score(session: Session, identifier: str, on_tick: OnTick = silent) -> 
 def certify(session: Session, identifier: str, on_tick: OnTick = silent) -> CertifyView:
     """Ask now. Refused for budget, contamination, a no-op or a repeat; thin dev evidence is no obstacle."""
     experiment = experiments.get(session.db, identifier)
+    refuse_scalar(session, "certified")
     epoch.enter(session, on_tick)
     if experiment.state == "committed":
         raise Refused(f"{identifier} is committed already", hint="evo show " + identifier)
@@ -73,6 +74,15 @@ def certify(session: Session, identifier: str, on_tick: OnTick = silent) -> Cert
     if obstacle := asking.refusal(asked, history, rules):
         raise Refused(f"{identifier}: {obstacle}")
     return ask(session, candidate, reference, zeta=asked.zeta, on_tick=on_tick)
+
+
+def refuse_scalar(session: Session, what: str) -> None:
+    if session.config.eval.mode == "scalar":
+        raise Refused(
+            f"nothing is {what} by a benchmark that yields one number a call (eval.mode: scalar):"
+            " a paired test needs a result for each held-out item",
+            hint="evo show says what its repeats gave; a benchmark with a log of samples can be read by eval.read",
+        )
 
 
 def ask(session: Session, candidate: Side, reference: Side, *, zeta: float, on_tick: OnTick = silent) -> CertifyView:

@@ -16,8 +16,9 @@ from evo.domain.experiment import ROOT
 from evo.errors import NotFound, Refused, UsageError
 from evo.lightdata import dataclass, field
 from evo.ops import sealing
+from evo.ops.judge import refuse_contradictions
 from evo.ops.sealing import GoldRequest, Plan
-from evo.session import metric_of
+from evo.session import Settings, metric_of
 from evo.store import db as database
 from evo.store import experiments, meta
 from evo.workspace import repository, template
@@ -51,6 +52,8 @@ class Initialised:
     warnings: tuple[str, ...]
     awaits_scorer: bool
     """The scorer is a `scorer.py` that nobody has written yet."""
+    is_scalar: bool = False
+    """The benchmark brings its own items: there are none to seal."""
 
 
 def init(request: InitRequest) -> Initialised:
@@ -74,9 +77,11 @@ def init(request: InitRequest) -> Initialised:
     with undone_on_error(root):
         lay_down(layout, request, kind, settings, files)
         config = refresh(layout)
+        refuse_contradictions(Settings(layout, config))
         warnings = finish(layout, config, request, plan, pin)
     awaits_scorer = config.eval.scorer == "custom" and not (root / "scorer.py").is_file()
-    return Initialised(root, plan, pin, config.gate.alpha, warnings, awaits_scorer)
+    is_scalar = config.eval.mode == "scalar"
+    return Initialised(root, plan, pin, config.gate.alpha, warnings, awaits_scorer, is_scalar=is_scalar)
 
 
 def template_of(request: InitRequest) -> str:

@@ -26,7 +26,7 @@ from evo.lightdata import dataclass
 from evo.runner import process, recover, watch
 from evo.runner.environment import ordinary_environment
 from evo.runner.executors.local import LocalExecutor
-from evo.session import Session, metric_of
+from evo.session import Session, Settings, metric_of
 from evo.store import meta
 from evo.validation import plain, restore
 from evo.workspace.pin import PinnedEvaluation, pin_evaluation
@@ -46,18 +46,15 @@ class Judge:
 def present_judge(session: Session) -> Judge:
     """The evaluation that evo.yaml and its files describe now, its files pinned."""
     config = session.config
-    if config.eval.forbidden and config.metric.range == "none":
-        raise UsageError(
-            f"{session.layout.config}, field eval.forbidden: a forbidden output gets the worst score of the range,"
-            " and metric.range is none",
-            hint="evo config set metric.range 0,1",
-        )
+    refuse_contradictions(session)
+    if config.eval.mode == "scalar":
+        seal_nothing(session)
     manifest = seal.read_manifest(session.layout.root)
     pinned = pin_evaluation(session.layout, config, model=base_model(session))
     settings = generation(config.eval) | {"dtype": config.model.dtype}
     del settings["batch_size"]  # it changes speed, not answers
     spec = EvalSpec(
-        items={split: record.sha256 for split, record in manifest.splits.items() if split != "mid"},
+        items=items_of_spec(config.eval, manifest),
         scorer=config.eval.scorer,
         engine=engine_of(config.eval.backend),
         scorer_options=scorer_options(session),
@@ -70,6 +67,40 @@ def present_judge(session: Session) -> Judge:
         forbidden=list(config.eval.forbidden),
     )
     return Judge(eval_hash(spec), plain(spec), pinned, meta.get(session.db, "model_path"))
+
+
+def refuse_contradictions(session: Session | Settings) -> None:
+    """UsageError where settings of evo.yaml that are each in order do not go together."""
+    config, where = session.config, f"{session.layout.config}, field"
+    if config.eval.forbidden and config.metric.range == "none":
+        raise UsageError(
+            f"{where} eval.forbidden: a forbidden output gets the worst score of the range, and metric.range is none",
+            hint="evo config set metric.range 0,1",
+        )
+    reads_log, is_scalar = config.eval.read != "results", config.eval.mode == "scalar"
+    if (reads_log or is_scalar) and config.eval.backend != "command":
+        key, value = ("mode", "scalar") if is_scalar else ("read", config.eval.read)
+        problem = f"{value} is how a command's results are taken, and eval.backend is {config.eval.backend}"
+        raise UsageError(f"{where} eval.{key}: {problem}", hint="evo config set eval.backend command")
+    if reads_log and is_scalar:
+        problem = "a scalar benchmark writes one number, and no log is read"
+        raise UsageError(f"{where} eval.read: {problem}", hint="evo config unset eval.read, or eval.mode")
+    if is_scalar and config.eval.samples > 1:
+        problem = "a scalar benchmark is called eval.repeats times"
+        raise UsageError(f"{where} eval.samples: {problem}", hint="evo config unset eval.samples")
+
+
+def seal_nothing(session: Session) -> None:
+    """A scalar benchmark has no items to seal; a seal that is there, or was, stays in force."""
+    if not seal.manifest_path(session.layout.root).exists() and not session.heldout_hash:
+        seal.seal_nothing(session.layout.root)
+
+
+def items_of_spec(config: EvalConfig, manifest: seal.Manifest) -> dict[str, str]:
+    """Split -> hash; the calls of a scalar benchmark stand for its items."""
+    if config.mode == "scalar":
+        return {"dev": f"{config.repeats} calls"}
+    return {split: record.sha256 for split, record in manifest.splits.items() if split != "mid"}
 
 
 def base_model(session: Session) -> Path | None:
@@ -86,6 +117,8 @@ def base_model(session: Session) -> Path | None:
 
 def pinned_items(session: Session, split: Split) -> Path:
     """Dev or mid items as they were sealed, from the copy that evaluations read; a later edit does not reach it."""
+    if session.config.eval.mode == "scalar":
+        return repeats(session, split)
     record = seal.read_manifest(session.layout.root).splits.get(split)
     if record is None:
         raise Refused(f"there are no {split} items", hint="evo data status")
@@ -93,6 +126,17 @@ def pinned_items(session: Session, split: Split) -> Path:
     if not path.is_file() or meta.get(session.db, f"pinned {path.name}") is None:
         write_items(path, seal.load_split(session.layout.root, split))
         meta.set(session.db, f"pinned {path.name}", sha256_file(path))
+    return path
+
+
+def repeats(session: Session, split: Split) -> Path:
+    """The calls of a scalar benchmark, written down as items: dev only."""
+    if split != "dev":
+        raise Refused(f"eval.mode is scalar: there are no {split} items", hint="evo config unset eval.mode")
+    count = session.config.eval.repeats
+    path = session.layout.pinned / f"repeats-{count}.jsonl"
+    if not path.is_file():
+        write_jsonl(path, [{"id": f"repeat {k}", "prompt": f"repeat {k}"} for k in range(1, count + 1)], mode=0o444)
     return path
 
 
@@ -108,7 +152,13 @@ def scorer_options(session: Session) -> dict[str, object]:
         splits: tuple[Split, ...] = ("dev", "heldout", "vault")
         items = [item for split in splits for item in seal.load_split(session.layout.root, split)]
         choices = sorted({item.target for item in items if item.target is not None})
-    return {"pattern": config.pattern, "choices": choices}
+    return {"pattern": config.pattern, "choices": choices} | reading(config)
+
+
+def reading(config: EvalConfig) -> dict[str, object]:
+    """How a command's results are taken, where it is not the usual way."""
+    found: dict[str, object] = {} if config.read == "results" else {"read": config.read}
+    return found | ({"mode": config.mode} if config.mode == "scalar" else {})
 
 
 def generation(config: EvalConfig) -> dict[str, object]:
@@ -145,6 +195,9 @@ def eval_job(session: Session, judge: Judge, *, split: Split, model: Path, out_d
         system_prompt=judge.pinned.system_prompt,
         chat_template=judge.pinned.chat_template,
         command=config.eval.command,
+        read=config.eval.read,
+        is_scalar=config.eval.mode == "scalar",
+        metric=config.metric.name,
         low=metric.low,
         high=metric.high,
         worst=worst,

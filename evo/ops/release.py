@@ -16,6 +16,7 @@ from evo.domain.views import ReleaseView, VaultView
 from evo.errors import Refused
 from evo.gate.statistics import score_error
 from evo.ops import epoch
+from evo.ops.gating import refuse_scalar
 from evo.ops.heldout import sealed_results, side, sigma_of
 from evo.ops.progress import OnTick, silent
 from evo.session import Session
@@ -34,6 +35,7 @@ def release(session: Session, identifier: str | None = None, on_tick: OnTick = s
         if identifier not in (None, data["id"]):
             note = f"the vault was opened for {data['id']} and stays so; nothing was evaluated"
         return ReleaseView(data["id"], VaultView(**data["vault"]), False, note)
+    refuse_scalar(session, "released")
     target = identifier or gate_rows.last_committed(session.db)
     if identifier is None and target == ROOT:
         raise Refused(

@@ -17,8 +17,8 @@ from evo.domain.score import per_item
 from evo.domain.upkeep_views import ScratchView
 from evo.errors import NotFound, Refused, UsageError, nearest
 from evo.files import sha256_text
-from evo.gate.statistics import score_error
 from evo.lightdata import replace
+from evo.ops.collect import score_of
 from evo.ops.judge import eval_job, evaluate, generation, pinned_items, present_judge, write_items
 from evo.ops.launch import weights_folder
 from evo.ops.progress import OnTick, Tick, silent
@@ -38,6 +38,8 @@ def evaluate_scratch(
     path = pinned_items(session, "dev")
     if suite is not None:
         refuse_sealed(session, suite)
+        if session.config.eval.mode == "scalar":
+            raise Refused("eval.mode is scalar: the benchmark brings its own items", hint="leave out --suite")
         path = out / "items.jsonl"
         write_items(path, read_items(suite, needs_target=True), mode=0o644)
     job = eval_job(session, judge, split="dev", model=model, out_dir=place.eval_dir, items=path)
@@ -46,9 +48,8 @@ def evaluate_scratch(
     means = per_item(graded)
     values = list(means.values())
     items = read_items(Path(job.items), needs_target=False)
-    return ScratchView(
-        what, statistics.fmean(values), score_error(values), len(values), str(place.eval_dir), slice_means(items, means)
-    )
+    score = score_of(session, values)
+    return ScratchView(what, score.mean, score.se, score.n, str(place.eval_dir), slice_means(items, means))
 
 
 def model_of(session: Session, what: str) -> Path:

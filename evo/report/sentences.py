@@ -11,7 +11,7 @@ from typing import NamedTuple
 from evo.clock import seconds_since
 from evo.domain.attempt import Attempt
 from evo.domain.experiment import ROOT, Experiment, Standing
-from evo.evidence import Standpoint, gate_is_on, unfit
+from evo.evidence import Standpoint, unfit, why_gate_is_off
 from evo.report.live import at_work
 from evo.session import Session
 from evo.store import gate_rows
@@ -85,8 +85,8 @@ def _why_no_certificate(facts: Facts) -> Iterator[str]:
     if stand is None:
         yield f"its score is of an older epoch: evo rescore {experiment.id}"
         return
-    if not gate_is_on(session):
-        yield "the gate is off"
+    if off := why_gate_is_off(session):
+        yield off
     own = unfit(experiment)
     if own:
         yield own

@@ -88,6 +88,7 @@ def experiment_view(session: Session, identifier: str, *, message: str = "") -> 
         slices=slice_means(session, experiment),
         notes=[note.text for note in notes.of(db, identifier, limit=MOST)],
         children=listings.child_ids(db, identifier, limit=MOST),
+        counted="repeats" if session.config.eval.mode == "scalar" else "dev items",
         claim=claim_of(experiment),
         evidence=stand.verdict.evidence if stand is not None and is_target else None,
         needed=stand.verdict.needed if stand is not None and is_target else None,

@@ -45,20 +45,21 @@ class Sighting(NamedTuple):
     root_half: float
 
 
-def sighting(node: Sequence[float], root: Sequence[float], *, sigma_run: float, seeds: int) -> Sighting:
-    """y_k and s_k² from per-item results in the same item order (DESIGN §9)."""
+def sighting(
+    node: Sequence[float], root: Sequence[float], *, sigma_run: float, seeds: int, floor: float | None = None
+) -> Sighting:
+    """y_k and s_k² = max(Var d, 1/n)/(2n) + σ_run²/seeds from per-item results in the same item order (DESIGN §9).
+
+    Var d with ddof 1; `floor` stands for 1/n where the results are no answers to single items.
+    """
     n = len(root)
     if n == 0 or len(node) != n:
         raise UsageError(f"{len(node)} dev results for {n} dev items", hint="give one result for each dev item")
     differences = [ours - base for ours, base in zip(node, root, strict=True)]
     gain = math.fsum(differences) / n
     spread = math.fsum((d - gain) ** 2 for d in differences) / (n - 1) if n > 1 else 0.0
-    return Sighting(gain, sighting_variance(spread, n, sigma_run=sigma_run, seeds=seeds), spread / (2 * n))
-
-
-def sighting_variance(spread: float, n: int, *, sigma_run: float, seeds: int) -> float:
-    """s_k² = max(Var d, 1/n)/(2n) + σ_run²/seeds, `spread` = Var d with ddof 1."""
-    return max(spread, 1.0 / n) / (2 * n) + sigma_run**2 / seeds
+    variance = max(spread, 1.0 / n if floor is None else floor) / (2 * n) + sigma_run**2 / seeds
+    return Sighting(gain, variance, spread / (2 * n))
 
 
 def id_key(identifier: str) -> tuple[int, int, str]:

@@ -41,7 +41,7 @@ def _facts(view: ExperimentView) -> list[tuple[str, str]]:
     recipe = view.recipe
     technique = "" if recipe.technique == recipe.name else f" ({recipe.technique})"
     params = ", ".join(f"{key}={words.value(value)}" for key, value in recipe.params.items())
-    on_dev = "" if view.score is None else f"  on {view.score.n} dev items" + (f", {view.claim}" if view.claim else "")
+    on_dev = "" if view.score is None else f"  on {view.score.n} {view.counted}" + (f", {view.claim}" if view.claim else "")
     cost = f"{words.duration(view.cost.wall_seconds)}, {view.cost.gpu_seconds:.0f} GPU s"
     marks = ", ".join(word for word, holds in (("no-op", view.noop), ("forbidden outputs", view.forbidden)) if holds)
     return [

@@ -73,7 +73,7 @@ def data_status(view: DataStatusView) -> list[Block]:
     return [
         Table(("SPLIT", "ITEMS", "STATE"), rows, frozenset({"ITEMS"})),
         Text(f"looks  {view.looks.used} of {view.looks.limit} used"),
-        Text(f"power  {power(view.asks_at, view.certifies)}"),
+        *([Text(f"power  {power(view.asks_at, view.certifies)}")] if view.splits else []),
         Text("seal   intact" if view.intact else "seal   BROKEN", "" if view.intact else "red"),
     ]
 
