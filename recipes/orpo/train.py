@@ -14,11 +14,23 @@ from datasets import Dataset
 from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
 
+class CountingTrainer(ORPOTrainer):
+    """Says how many tokens it has read, as TRL's other trainers do."""
+
+    def get_batch_loss_metrics(self, model, batch, **others):
+        seen = batch["chosen_attention_mask"].sum() + batch["rejected_attention_mask"].sum()
+        self.state.num_input_tokens_seen += int(self.accelerator.gather(seen).sum())
+        return super().get_batch_loss_metrics(model, batch, **others)
+
+    def log(self, logs, *others):
+        super().log({**logs, "num_tokens": self.state.num_input_tokens_seen}, *others)
+
+
 def main() -> None:
     run = recipe.current()
     p = run.params
     setup = training.begin(run)
-    trainer = ORPOTrainer(
+    trainer = CountingTrainer(
         model=setup.model,
         args=ORPOConfig(**setup.arguments(remove_unused_columns=False), max_length=p.max_length, beta=p.beta),
         train_dataset=dataset(setup),

@@ -2,39 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
 import shutil
-import subprocess
-import sys
-import warnings
-from pathlib import Path
-from types import ModuleType
+from functools import partial
 
 import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("trl")
 
+from paging import OWN, PARAMS, SUMS, alone, metrics_of  # noqa: E402
 from peft import PeftModel  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM  # noqa: E402
+from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: E402
 
-from evo.domain.job import AttemptFolder, Job, RunFacts  # noqa: E402
-from evo.files import sha256_file, write_json, write_jsonl  # noqa: E402
-from evo.validation import plain  # noqa: E402
-
-ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "recipes" / "sft" / "train.py"
-ADDITION = ROOT / "workspace_template" / "addition"
-PARAMS = {
-    "method": "full", "learning_rate": 1e-2, "min_learning_rate": 0.0, "scheduler": "cosine", "warmup": 0.0,
-    "weight_decay": 0.01, "epochs": 1, "max_steps": 3, "batch_size": 8, "gradient_accumulation": 1, "max_length": 128,
-    "packing": False, "gradient_checkpointing": True, "lora_rank": 4, "lora_alpha": 8.0, "lora_dropout": 0.0,
-    "frozen_precision": "auto", "logging_steps": 1,
-}  # fmt: skip
-ROWS = [{"prompt": f"{k}+1=", "target": str(k + 1)} for k in range(10, 42)]
+from evo.domain.job import AttemptFolder  # noqa: E402
+from evo.files import sha256_file, write_jsonl  # noqa: E402
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning"),
@@ -43,64 +26,9 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def page() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("sft_page", PAGE)
-    module = importlib.util.module_from_spec(spec)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random weights with the tokenizer and template of the demo's model."""
-    folder = tmp_path_factory.mktemp("base") / "model"
-    tokenizer = AutoTokenizer.from_pretrained(ADDITION / "model")
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=261, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
-        max_position_embeddings=128, tie_word_embeddings=True, pad_token_id=257, eos_token_id=256, bos_token_id=None,
-    )  # fmt: skip
-    LlamaForCausalLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
 @pytest.fixture
-def train(page, base, tmp_path, monkeypatch):
-    """Run the page in this process under a job folder; gives the folder, the trainer and the starting weights."""
-    trainers: list = []
-
-    class Seen(page.SFTTrainer):
-        def __init__(self, *args: object, **kwargs: object) -> None:
-            super().__init__(*args, **kwargs)
-            self.began = {name: value.detach().clone() for name, value in self.model.named_parameters()}
-            trainers.append(self)
-
-    monkeypatch.setattr(page, "SFTTrainer", Seen)
-
-    def start(name: str, rows: list[dict] = ROWS, facts: dict | None = None, **params: object):
-        folder = AttemptFolder(tmp_path / name)
-        for path in (folder.output, tmp_path / "cache"):
-            path.mkdir(parents=True, exist_ok=True)
-        write_jsonl(tmp_path / f"{name}.jsonl", rows)
-        run = {
-            "experiment": "exp_0001", "attempt": 1, "seed": 7, "params": {**PARAMS, **params},
-            "data": {"train": str(tmp_path / f"{name}.jsonl")}, "output_dir": str(folder.output),
-            "cache_dir": str(tmp_path / "cache"), "base_model": str(base), **(facts or {}),
-        }  # fmt: skip
-        write_json(folder.job, plain(Job("exp_0001", 1, str(folder.root), None, None, RunFacts(**run))))
-        monkeypatch.setenv("EVO_JOB", str(folder.root))
-        page.main()
-        return folder, trainers[-1]
-
-    return start
-
-
-def metrics_of(folder: AttemptFolder) -> list[dict]:
-    return [json.loads(line) for line in folder.metrics.read_text().splitlines()]
+def train(start):
+    return partial(start, "sft")
 
 
 def learned(trainer) -> list[tuple[str, str]]:
@@ -113,14 +41,9 @@ def learned(trainer) -> list[tuple[str, str]]:
 
 
 def test_the_page_runs_stand_alone_as_a_process_of_its_own(base, tmp_path):
-    write_jsonl(tmp_path / "rows.jsonl", ROWS)
-    stated = {"params": PARAMS, "data": {"train": "rows.jsonl"}, "base_model": str(base), "seed": 7}
-    write_json(tmp_path / "try.json", stated)
-    env = {name: value for name, value in os.environ.items() if name != "EVO_JOB"}
-    done = subprocess.run(
-        [sys.executable, str(PAGE), "--params", "try.json", "--out", "out"], cwd=tmp_path, capture_output=True,
-        text=True, timeout=120, env={**env, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    write_jsonl(tmp_path / "rows.jsonl", SUMS)
+    stated = {"params": PARAMS | OWN["sft"], "data": {"train": "../rows.jsonl"}, "base_model": str(base), "seed": 7}
+    done = alone("sft", tmp_path / "out", stated)
     assert done.returncode == 0, done.stderr
     metrics = [json.loads(line) for line in (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in metrics] == [1, 2, 3]
@@ -136,7 +59,7 @@ def test_the_page_runs_stand_alone_as_a_process_of_its_own(base, tmp_path):
 def test_only_the_answer_is_learned_after_the_prompt_of_the_evaluation(train, base):
     """E5: the loss mask is the assistant's tokens; C11: the system prompt stands where the evaluation puts it."""
     own = {"messages": [{"role": "system", "content": "Own."}, *chat("1+1=", "2")]}
-    rows = [*ROWS[:2], {"prompt": "5+5=", "completion": "10"}, own]
+    rows = [*SUMS[:2], {"prompt": "5+5=", "completion": "10"}, own]
     _, trainer = train("masked", rows, {"system_prompt": "Add."}, max_steps=1)
     tokenizer = AutoTokenizer.from_pretrained(base)
     asked = [{"role": "system", "content": "Add."}, {"role": "user", "content": "10+1="}]
@@ -152,7 +75,7 @@ def chat(*contents: str) -> list[dict]:
 
 
 def test_of_several_turns_all_answers_are_learned_where_the_template_marks_them_else_the_last(train, base):
-    rows = [{"messages": chat("1+1=", "2", "2+2=", "4")}, *ROWS[:1]]
+    rows = [{"messages": chat("1+1=", "2", "2+2=", "4")}, *SUMS[:1]]
     _, marked = train("marked", rows, max_steps=1)
     assert sorted(part for _, part in learned(marked)) == ["11<|end|>", "2<|end|>4<|end|>"]
     template = AutoTokenizer.from_pretrained(base).chat_template
