@@ -5,10 +5,11 @@
     trained.json   supervisor -> supervisor, ops: training is over, with the token
     result.json    supervisor -> ops: how the attempt ended, with the token
     eval/results.jsonl, eval/summary.json    evaluator -> ops
+    eval/mid.jsonl evaluator -> ops: the same weights on the mid slice
     mid/job.json   ops -> mid-evaluator: an EvalJob without weights
     mid/000200.want.json    recipe -> mid-evaluator: {"step", "model"}
-    mid/000200.json         mid-evaluator -> recipe, ops: {"step", "mean", "se", "n", "seconds", "delta", "delta_se"}
-    mid/000200.jsonl        mid-evaluator -> trackers: a graded item a line
+    mid/000200.json         mid-evaluator -> recipe, supervisor, ops: a `MidAnswer`
+    mid/000200.jsonl        mid-evaluator -> evaluator, trackers: a line for each item, an ItemResult with its `prompt`
     mid/down.json           supervisor -> recipe: no mid-evaluation is to be had any more, and why
     stop           ops -> recipe, supervisor: end training now, keep the best checkpoint
     checkpoints/   recipe: what a second start resumes from
@@ -115,7 +116,13 @@ class Job:
     evaluate: Stage | None
     run: RunFacts
     mid: Stage | None = None
-    """The process that answers mid-evaluations while training runs; started when the first is wanted."""
+    """The process that answers mid-evaluations while training runs; started when the first is wanted.
+
+    `timeout_s` is the limit of one answer."""
+    skips_regressed: bool = False
+    """The evaluation is left out where the best checkpoint is clearly worse than the parent on the mid slice."""
+    stop_grace_s: float = 60.0
+    """How long training may take to end by itself after `evo stop`."""
     controller: ProcessId | None = None
     """The supervisor ends the whole tree when this process goes away; None for a detached run."""
     gpus: int = 0
@@ -145,6 +152,56 @@ class Result:
     isolation: str = "none"
     ended_at: str = ""
     schema: str = "evo-result/1"
+
+
+@dataclass(frozen=True)
+class MidPart:
+    """The mid slice, which an evaluation scores beside its own items, for children to be compared with.
+
+    Where a mid-evaluation in `answers` was of the same weights, its results are taken."""
+
+    items: str
+    items_sha256: str
+    answers: str
+
+
+@dataclass(frozen=True)
+class MidAnswer:
+    """One mid-evaluation. `delta`: paired difference to the parent, None where that has no mid results."""
+
+    step: int
+    mean: float
+    se: float
+    n: int
+    seconds: float
+    delta: float | None = None
+    delta_se: float | None = None
+    is_best: bool = False
+    """Better than all before it, in the metric's direction: the last one that says so is the best of the run."""
+    is_regressed: bool = False
+    """Worse than the parent by more than two standard errors."""
+    weights_hash: str = ""
+    """Of a best one."""
+
+
+@dataclass(frozen=True)
+class ServerFacts:
+    """The warm inference server that evaluations share whose facts are equal."""
+
+    folder: str
+    """As `evo.domain.service` describes it; it goes with the workspace, and the server with it."""
+    python: str
+    """Interpreter of the environment that vLLM is installed in."""
+    base_model: str
+    weights: str
+    """Hash of the base model's weights, as it was pinned."""
+    dtype: str = "float32"
+    device: str = "auto"
+    gpu_memory: float = 0.3
+    idle_s: float = 600.0
+    max_loras: int = 4
+    max_lora_rank: int = 64
+    max_length: int = 4096
 
 
 @dataclass(frozen=True)
@@ -189,6 +246,12 @@ class EvalJob:
     """False for held-out and vault: only hashes of outputs are stored."""
     device: str = "auto"
     dtype: str = "float32"
+    direction: Literal["max", "min"] = "max"
+    reference: dict[str, float] = field(default_factory=dict)
+    """Mid-evaluation: item -> the parent's result."""
+    mid: MidPart | None = None
+    server: ServerFacts | None = None
+    """Backend vllm: whom to ask."""
     schema: str = "evo-eval/1"
 
 
@@ -235,3 +298,4 @@ class AttemptFolder:
         self.eval_job = root / "eval" / "job.json"
         self.eval_results = root / "eval" / "results.jsonl"
         self.eval_summary = root / "eval" / "summary.json"
+        self.eval_mid = root / "eval" / "mid.jsonl"

@@ -13,11 +13,12 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
 
 from evo.runner import failures, leases, proc, records
 from evo.runner.failures import Verdict
-from evo.runner.stage import Ending, Family, Order, Pulse, run_stage
+from evo.runner.stage import Ending, Family, MidService, Order, Pulse, run_stage
 
 _STAGES = {"train": "training", "evaluate": "evaluating"}
 
@@ -56,6 +57,8 @@ class Supervisor:
         self.train_seconds: float | None = None
         self.eval_seconds: float | None = None
         self.stage = "train" if job.get("train") else "evaluate"
+        self.mid: MidService | None = None
+        self.stop_after = float("inf")
 
     def path(self, name: str) -> str:
         return f"{self.folder}/{name}"
@@ -66,7 +69,7 @@ class Supervisor:
             self.show("queued")
             self.await_turn()
             verdict = self.train() if self.job.get("train") else self.trained_before()
-            if verdict.outcome == "ok" and self.job.get("evaluate"):
+            if verdict.outcome == "ok" and self.job.get("evaluate") and not verdict.failure:
                 verdict = self.evaluate()
         except _Ended as ended:
             if ended.verdict is None:
@@ -108,12 +111,15 @@ class Supervisor:
         if cause:
             raise _Ended(Verdict("killed", "aborted", "aborted") if cause == "aborted" else None)
 
-    def run_stage(self, name: str) -> tuple[Ending, str]:
+    def order(self, name: str) -> Order:
+        order = Order(**self.job[name])
+        return order._replace(env={**order.env, **self.env})
+
+    def run_stage(self, name: str, look: Callable[[], str] = str) -> tuple[Ending, str]:
         self.stage = name
         self.show(_STAGES[name])
-        order = Order(**self.job[name])
-        order = order._replace(env={**order.env, **self.env})
-        ending = run_stage(order, self.family, pulse=self.pulse, grace_s=self.job.get("grace_s", 10.0))
+        order = self.order(name)
+        ending = run_stage(order, self.family, pulse=self.pulse, grace_s=self.job.get("grace_s", 10.0), look=look)
         if ending.cause == "orphaned":
             raise _Ended(None)
         return ending, order.log
@@ -122,18 +128,47 @@ class Supervisor:
         for name in (records.RESULT, records.TRAINED):
             records.remove(self.path(name))
         kills = _memory_kills()
-        ending, log = self.run_stage("train")
+        if self.job.get("mid"):
+            self.mid = MidService(self.folder, self.order("mid"), self.family, usual_mask=self.pulse.usual_mask)
+        ending, log = self.run_stage("train", self.look)
         self.train_seconds = ending.seconds
         verdict = failures.judge_training(ending, log, was_memory_short=_memory_kills() > kills)
         output = self.job["run"]["output_dir"]
-        if verdict.outcome == "ok" and self.job.get("no_output_is_failure", True) and records.is_empty_folder(output):
-            verdict = failures.no_output(output, log)
+        if verdict.outcome == "ok" and records.is_empty_folder(output):
+            if ending.cause == "stopped":
+                verdict = failures.stopped_too_soon(output, log)
+            elif self.job.get("no_output_is_failure", True):
+                verdict = failures.no_output(output, log)
         self.restore_records()
         if verdict.outcome == "ok":
             record = {"token": self.token, "train_seconds": self.train_seconds}
             records.write_record(self.path(records.TRAINED), record)
             self.check(self.pulse.wait())
+            if self.is_regressed():
+                verdict = verdict._replace(failure="regressed")
         return verdict
+
+    def look(self) -> str:
+        """While training runs: see to the mid-evaluator, and to a wish to stop. While it waits for an answer of evo's
+        own, its time to react to the wish does not run."""
+        now = time.monotonic()
+        if self.mid is not None:
+            self.mid.tick()
+        if os.path.lexists(self.path(records.STOP)):
+            is_waiting = self.mid is not None and self.mid.is_asked
+            if self.stop_after == float("inf") or is_waiting:
+                self.stop_after = now + self.job.get("stop_grace_s", 0.0)
+        return "stopped" if now >= self.stop_after else ""
+
+    def is_regressed(self) -> bool:
+        """Whether the evaluation is left out: the best checkpoint stands clearly below the parent, by mid-evaluation.
+
+        One that somebody stopped is evaluated whatever it is.
+        """
+        if not self.job.get("skips_regressed") or os.path.lexists(self.path(records.STOP)):
+            return False
+        best = records.best_answer(self.path(records.MID))
+        return best is not None and best.get("is_regressed") is True
 
     def restore_records(self) -> None:
         """Training is over and its processes are gone: what it wrote in the supervisor's and evaluator's names goes."""

@@ -45,12 +45,18 @@ def judge_training(ending: Ending, log: str, *, was_memory_short: bool) -> Verdi
     if ending.cause == "timed_out":
         what = f"training stopped after {ending.seconds:.1f} s: its limit"
         return Verdict("timed_out", "timeout", _told(what, log), code, number)
-    if number is not None:
+    is_stopped = ending.cause == "stopped"  # then it ended as it was told, however that looks
+    if number is not None and not is_stopped:
         failure = "out_of_memory" if number == signal.SIGKILL and was_memory_short else "signal"
         return Verdict("killed", failure, _told(f"training was killed by {_name(number)}", log), code, number)
-    if code:
+    if code and not is_stopped:
         return Verdict("failed", _class_of(code, log), _told(f"training ended with exit code {code}", log), code)
     return Verdict("ok", exit_code=code)
+
+
+def stopped_too_soon(folder: str, log: str) -> Verdict:
+    """`evo stop` came before training had anything to hand over."""
+    return Verdict("killed", "stopped", _told(f"training was stopped before it had left anything in {folder}", log))
 
 
 def no_output(folder: str, log: str) -> Verdict:

@@ -21,9 +21,13 @@ SUPERVISOR = "supervisor.json"
 SUPERVISOR_LOG = "supervisor.log"
 HEARTBEAT = "heartbeat"
 CANCEL = "cancel"
+STOP = "stop"
 OUTPUT = "output"
 EVAL = "eval"
 EVAL_JOB = "eval/job.json"
+MID = "mid"
+QUESTION = ".want.json"
+DOWN = "down.json"
 
 _LARGEST_RECORD = 16 << 20
 _SAFE = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -131,3 +135,10 @@ def tail_lines(path: str, *, lines: int, limit: int) -> list[str]:
     text = content.decode("utf-8", "replace").replace("\0", "")
     drawn = [line.rstrip().rpartition("\r")[2] for line in text.split("\n")]
     return [line for line in drawn if line.strip()][-lines:]
+
+
+def best_answer(folder: str) -> dict[str, Any] | None:
+    """The mid-evaluation (`evo.domain.job.MidAnswer`) of the best checkpoint in `folder`, if there was one."""
+    names = sorted(name for name in os.listdir(folder) if name[:-5].isdecimal() and name.endswith(".json"))
+    answers = (read_record(f"{folder}/{name}") for name in reversed(names))
+    return next((answer for answer in answers if answer is not None and answer.get("is_best") is True), None)

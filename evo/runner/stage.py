@@ -1,15 +1,18 @@
 """One stage of an attempt: a process started in its own session, watched, and ended with everything it left behind.
 
-Invariant: when `run_stage` returns, no process of the stage is left (or `survivors` names it), and limits were kept
-by the monotonic clock, whatever the stage did with signals, sessions or stops.
+Beside training, the mid-evaluator: started when the first question lies in `mid/`, once more when it dies, and ended
+with training. Invariant: when `run_stage` returns, no process of the stage is left (or `survivors` names it), and
+limits were kept by the monotonic clock, whatever the stage did with signals, sessions or stops.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import signal
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, NoReturn
 
 from evo.runner import proc, records
@@ -19,6 +22,7 @@ _CONTROLLER_EVERY_S = 0.5
 _HEARTBEAT_EVERY_S = 1.0
 _UNKNOWN = 255 << 8
 """Wait status of a process that another part of the program has reaped."""
+_MID_STARTS = 2
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -33,7 +37,7 @@ class Order(NamedTuple):
 
 
 class Ending(NamedTuple):
-    """`cause`: exited, timed_out, aborted (on demand) or orphaned (the controller is gone)."""
+    """`cause`: exited, timed_out, stopped or aborted (on demand) or orphaned (the controller is gone)."""
 
     cause: str
     exit_code: int | None
@@ -96,6 +100,8 @@ class Family:
         self._root = 0
         self._status: int | None = None
         self._is_childless = False
+        self._companions: set[int] = set()
+        """Those beside the adopted process that have not ended."""
 
     def adopt(self, root: int) -> None:
         self._root, self._status, self._is_childless = root, None, False
@@ -114,7 +120,19 @@ class Family:
                 break
             if pid == self._root:
                 self._status = status
+            self._companions.discard(pid)
+        if not self._is_exclusive:
+            self._companions = {pid for pid in self._companions if not _is_reaped(pid)}
         return self._status
+
+    def accompany(self, pid: int) -> None:
+        """A child of this process that lives beside the adopted one, and ends with it."""
+        self._companions.add(pid)
+        self._is_childless = False
+
+    def has_companion(self, pid: int) -> bool:
+        """Whether it lived at the last look at `status`."""
+        return pid in self._companions
 
     def members(self) -> set[int]:
         if self._is_exclusive:
@@ -126,15 +144,70 @@ class Family:
         return (found | proc.descendants(found, living)) - {os.getpid()}
 
 
-def run_stage(order: Order, family: Family, *, pulse: Pulse, grace_s: float) -> Ending:
-    """Run it to its end, to its limit, or until the pulse says stop; then end every process that it left."""
+class MidService:
+    """The mid-evaluator of one run; `order.timeout_s` is the limit of one answer."""
+
+    def __init__(self, folder: str, order: Order, family: Family, *, usual_mask: Iterable[int]) -> None:
+        self._folder = f"{folder}/{records.MID}"
+        self._order = order
+        self._family = family
+        self._mask = usual_mask
+        self._pid = self._starts = 0
+        self._question, self._since = "", 0.0
+        self._is_down = False
+
+    @property
+    def is_asked(self) -> bool:
+        """A question waits for its answer: training cannot go on before it."""
+        return bool(self._question) and not self._is_down
+
+    def tick(self) -> None:
+        """Called a few times a second while training runs, after a look at the family's status."""
+        if self._is_down:
+            return
+        question, now = self._open_question(), time.monotonic()
+        if question != self._question:
+            self._question, self._since = question, now
+        if not question:
+            return
+        if self._family.has_companion(self._pid):
+            if self._order.timeout_s and now - self._since > self._order.timeout_s:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self._pid, signal.SIGKILL)
+            return
+        if self._starts == _MID_STARTS:
+            self._give_up()
+            return
+        self._starts, self._since = self._starts + 1, now
+        self._pid = _launch(self._order, self._mask)
+        self._family.accompany(self._pid)
+
+    def _open_question(self) -> str:
+        """The first of the questions that have no answer; empty where there is none."""
+        try:
+            names = set(os.listdir(self._folder))
+        except OSError:
+            return ""
+        ends = records.QUESTION
+        return min((n for n in names if n.endswith(ends) and n.removesuffix(ends) + ".json" not in names), default="")
+
+    def _give_up(self) -> None:
+        self._is_down = True
+        lines = records.tail_lines(self._order.log, lines=1, limit=2000)
+        why = lines[0].removeprefix("evo: ") if lines else "it ended without a word"
+        content = json.dumps({"why": f"the mid-evaluator ended {_MID_STARTS} times, at last with: {why}"}).encode()
+        records.write_bytes(f"{self._folder}/{records.DOWN}", content, is_durable=False, mode=0o644)
+
+
+def run_stage(order: Order, family: Family, *, pulse: Pulse, grace_s: float, look: Callable[[], str] = str) -> Ending:
+    """Run it to its end, to its limit, or until pulse or `look` gives a cause; then end every process that it left."""
     started = time.monotonic()
     deadline = started + order.timeout_s if order.timeout_s else float("inf")
     family.adopt(_launch(order, pulse.usual_mask))
     cause = ""
     while not cause and family.status() is None:
         left = deadline - time.monotonic()
-        cause = "timed_out" if left <= 0 else pulse.wait(left)
+        cause = "timed_out" if left <= 0 else pulse.wait(left) or look()
     seconds = time.monotonic() - started
 
     def between() -> None:
@@ -145,6 +218,13 @@ def run_stage(order: Order, family: Family, *, pulse: Pulse, grace_s: float) -> 
     code = os.waitstatus_to_exitcode(status) if (status := family.status()) is not None else None
     died_of = -code if code is not None and code < 0 else None
     return Ending(cause or "exited", None if died_of else code, died_of, seconds, len(left_over))
+
+
+def _is_reaped(pid: int) -> bool:
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return True
 
 
 def _launch(order: Order, usual_mask: Iterable[int]) -> int:

@@ -13,9 +13,9 @@ from evo.validation import plain
 
 
 def lay_out(job: Job) -> AttemptFolder:
-    """Write job.json and clear what an earlier submission left: its result, its supervisor, a wish to cancel it."""
+    """Write job.json and clear what an earlier submission left: its result, its supervisor, a wish to end it."""
     folder = AttemptFolder(Path(job.folder))
-    for path in (folder.result, folder.supervisor, folder.heartbeat, folder.cancel):
+    for path in (folder.result, folder.supervisor, folder.heartbeat, folder.cancel, folder.stop):
         records.remove(str(path))
     records.write_record(str(folder.job), plain(job), is_durable=False)
     return folder
