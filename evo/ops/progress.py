@@ -9,7 +9,7 @@ from evo.lightdata import dataclass, field
 
 @dataclass(frozen=True)
 class Tick:
-    """One moment of one experiment. `stage`: queued, training, evaluating, held-out, vault, re-scoring."""
+    """One moment of one experiment. `stage`: queued, training, evaluating, smoke, held-out, vault, re-scoring."""
 
     experiment: str
     attempt: int
@@ -17,6 +17,8 @@ class Tick:
     seconds: float
     metrics: dict[str, object] = field(default_factory=dict)
     heartbeat_age_s: float | None = None
+    folder: str = ""
+    """Of the attempt, where there is one: more about it is to be read there."""
 
 
 OnTick = Callable[[Tick], None]

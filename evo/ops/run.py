@@ -247,7 +247,8 @@ def attempt_once(
     def pass_on(seen: Sequence[watch.Progress]) -> None:
         state = seen[0].state
         latest = dict(seen[0].latest or {})
-        on_tick(Tick(attempt.experiment, attempt.n, state.stage, state.seconds or 0.0, latest, state.heartbeat_age_s))
+        at = (attempt.experiment, attempt.n, state.stage, state.seconds or 0.0)
+        on_tick(Tick(*at, latest, state.heartbeat_age_s, str(submitted.folder.root)))
 
     foresee(session, attempt.experiment)
     watch.wait(executor, [submitted.handle], on_tick=pass_on)

@@ -191,7 +191,7 @@ def run_job(job: Job, *, executor: Executor, on_tick: OnTick) -> Result:
     def pass_on(seen: Sequence[watch.Progress]) -> None:
         state, latest = seen[0].state, dict(seen[0].latest or {})
         stage = "queued" if state.stage == "queued" else "smoke"
-        on_tick(Tick(job.experiment, 0, stage, time.monotonic() - began, latest, state.heartbeat_age_s))
+        on_tick(Tick(job.experiment, 0, stage, time.monotonic() - began, latest, state.heartbeat_age_s, job.folder))
 
     watch.wait(executor, [handle], on_tick=pass_on)
     finding = recover.inspect(Path(job.folder), token=token, controller=None)

@@ -6,12 +6,10 @@ Invariant: read-only, and bounded however much a run has logged.
 from __future__ import annotations
 
 from evo.domain.attempt import Attempt
-from evo.domain.experiment import Experiment
 from evo.domain.run_views import EndedView, VitalsView, WatchedView, WatchView
 from evo.domain.views import Hint, Reply, RunningView
 from evo.report.live import live
 from evo.report.pairs import score_of
-from evo.runner import records
 from evo.runner.vitals import read_vitals
 from evo.session import Session, open_session
 from evo.store import experiments, nodes
@@ -35,21 +33,14 @@ def watch_view(session: Session) -> WatchView:
 
 def watched(session: Session, view: RunningView, *, stage: str = "") -> WatchedView:
     experiment = experiments.get(session.db, view.id)
-    vitals = vitals_of(session, experiment, view.attempt)
+    vitals = read_vitals(session.layout.attempt(view.id, view.attempt))
     return WatchedView(view.id, view.attempt, stage or view.stage, view.seconds, experiment.hypothesis, vitals)
 
 
-def vitals_of(session: Session, experiment: Experiment, n: int) -> VitalsView:
-    folder = session.layout.attempt(experiment.id, n)
-    facts = (records.read_record(str(folder.job)) or {}).get("run")
-    fidelity = facts.get("fidelity") if isinstance(facts, dict) else None
-    return read_vitals(folder, params=experiment.params, fidelity=fidelity)
-
-
-def live_vitals(session: Session, experiment: Experiment, tries: list[Attempt]) -> VitalsView | None:
+def live_vitals(session: Session, tries: list[Attempt]) -> VitalsView | None:
     """Of the attempt that is at it now; None where none is."""
     busy = next((attempt for attempt in reversed(tries) if attempt.state in ("queued", "running")), None)
-    return None if busy is None else vitals_of(session, experiment, busy.n)
+    return None if busy is None else read_vitals(session.layout.attempt(busy.experiment, busy.n))
 
 
 def ended_view(session: Session, identifier: str) -> EndedView:

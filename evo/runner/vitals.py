@@ -26,12 +26,15 @@ _SHORT = {"learning_rate": "lr"}
 """Other names that pages use."""
 
 
-def read_vitals(folder: AttemptFolder, *, params: Mapping[str, object], fidelity: float | None = None) -> VitalsView:
-    """`params` of the experiment tell how many steps there are to do; `fidelity`: the share of them in this run."""
+def read_vitals(folder: AttemptFolder) -> VitalsView:
+    """The run's own parameters in job.json tell how many steps there are to do."""
+    run = (records.read_record(str(folder.job)) or {}).get("run")
+    facts: dict[str, object] = run if isinstance(run, dict) else {}
+    params, fidelity = facts.get("params"), finite(facts.get("fidelity"))
     rows = tail_rows(str(folder.metrics))
     last = {name: last_of(rows, name) for name in NAMES}
     step = last_of(rows, "step")
-    total = steps_to_do(params, step=step, epoch=last["epoch"])
+    total = steps_to_do(params if isinstance(params, dict) else {}, step=step, epoch=last["epoch"])
     if total is not None and fidelity is not None:
         total = math.ceil(total * fidelity)
     return VitalsView(

@@ -24,6 +24,8 @@ MARKS = {
 BASELINE = Mark("◇", "green")
 WORSE = Mark("▼", "red")
 """An open experiment whose score is below its parent's."""
+MID = Mark("◦", "bold magenta")
+"""A mid-evaluation on the training curve."""
 RUNNING = "yellow"
 BEST = "green"
 BAND = "dim green"

@@ -165,10 +165,21 @@ def curve_plot(curve: Curve | None, width: int, height: int) -> list[Text]:
     across, up = Scale(0.0, end, canvas.dots_wide), Scale(low, high, canvas.dots_high)
     style = palette.LOSS if curve.is_live else palette.OVER
     polyline(canvas, [(across.at(s), up.at(v)) for s, v in zip(curve.steps, curve.values, strict=True)], style)
+    for step, height_of in mid_marks(curve, canvas.dots_high):
+        canvas.write(across.at(step), height_of, palette.MID.sign, palette.MID.style)
     if curve.is_live:
         canvas.write(across.at(curve.steps[-1]), up.at(curve.values[-1]), "●", f"bold {style}")
     foot = f"step 0{f'{end:.0f}':>{max(1, width - LABEL - 6)}}"
     return [*_with_axis(canvas.lines(), low, high, width), fitted(Text(" " * LABEL + foot, style="dim"), width)]
+
+
+def mid_marks(curve: Curve, dots: int) -> list[tuple[int, int]]:
+    """(step, dot) of each mid-evaluation, on an axis of their own: from the lowest of them to the highest."""
+    means = [mean for _, mean in curve.mids]
+    if not means:
+        return []
+    up = Scale(*padded(min(means), max(means)), dots)
+    return [(step, up.at(mean)) for step, mean in curve.mids]
 
 
 def waiting(words: str, width: int, height: int) -> list[Text]:

@@ -6,23 +6,28 @@ second costs next to nothing. Scores of another epoch are not shown beside those
 
 from __future__ import annotations
 
-import math
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 
 from evo.cli.live.palette import short_rate
 from evo.cli.live.state import Curve, LiveState, Node, Work
 from evo.domain.experiment import Experiment
+from evo.domain.run_views import VitalsView
 from evo.domain.views import RunningView
 from evo.report.live import live
 from evo.runner.metrics import MetricsTail
+from evo.runner.vitals import finite, read_vitals
 from evo.session import Session
 from evo.store import attempts, events, experiments, gate_rows
 
-METRICS = ("loss", "reward")
+METRICS = ("reward", "loss")
+"""What is drawn: a policy's loss says nothing, so a reward comes first."""
 RATES = ("learning_rate", "lr")
+TURN_S = 6.0
+"""Where several train, each is drawn for so long."""
 MOST_POINTS = 2000
 """Of a longer curve every second point is dropped, again and again."""
 
@@ -34,15 +39,14 @@ class LiveReader:
         self._session = session
         self._seen = -1
         self._nodes: tuple[Node, ...] = ()
-        self._totals: dict[str, int] = {}
         self._looks = 0
-        self._curve = CurveReader(session)
+        self._curves = Curves(session)
 
     def read(self, *, elapsed_s: float, message: str = "", aside: Work | None = None) -> LiveState:
         """The state of this moment. `aside`: work that leaves no attempt behind, such as opening the vault."""
         session, now = self._session, live(self._session)
         self._refresh()
-        work = [Work(view.id, view.stage, view.seconds) for view in now.running]
+        work = [self._work(view) for view in now.running]
         if aside is not None and all(aside.experiment != other.experiment for other in work):
             work.append(aside)
         metric = session.metric
@@ -53,7 +57,7 @@ class LiveReader:
             looks_limit=session.config.gate.looks,
             elapsed_s=elapsed_s,
             work=tuple(work),
-            curve=self._curve.read(now.running, self._totals),
+            curve=self._curves.read(now.running, {each.experiment: each for each in work}, elapsed_s=elapsed_s),
             is_min=metric.direction == "min",
             low=metric.low,
             high=metric.high,
@@ -69,8 +73,11 @@ class LiveReader:
         epoch = self._session.epoch
         scores = {row.id: row.score_mean for row in rows if row.epoch == epoch}
         self._nodes = tuple(self._node(row, scores) for row in rows)
-        self._totals = {row.id: steps for row in rows if (steps := steps_to_do(row.params)) is not None}
         self._looks = gate_rows.looks_used(self._session.db, self._session.heldout_hash)
+
+    def _work(self, view: RunningView) -> Work:
+        folder = self._session.layout.attempt(view.id, view.attempt)
+        return Work(view.id, view.stage, view.seconds, read_vitals(folder))
 
     def _node(self, row: Experiment, scores: Mapping[str, float | None]) -> Node:
         score, before = scores.get(row.id), scores.get(row.parent or "")
@@ -91,64 +98,93 @@ class LiveReader:
         )
 
 
-class CurveReader:
-    """The curve of the attempt that trains now; until that has a point, the one of the attempt before."""
+class Curves:
+    """The curve of the attempt that trains now, each in turn where there are several; until one has a point, the one
+    that was drawn last."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._attempt: tuple[str, int] | None = None
-        self._tail: MetricsTail | None = None
+        self._readers: dict[tuple[str, int], CurveReader] = {}
+        self._last: Curve | None = None
+
+    def read(self, running: list[RunningView], work: Mapping[str, Work], *, elapsed_s: float) -> Curve | None:
+        stages = {(view.id, view.attempt): view.stage for view in running}
+        for attempt in stages:
+            if attempt not in self._readers:
+                self._readers[attempt] = CurveReader(self._session.layout.attempt(*attempt).metrics)
+        for gone in [attempt for attempt in self._readers if attempt not in stages]:
+            self._last = self._drawn(gone, self._last, work) if self._is_shown(gone) else self._last
+            del self._readers[gone]
+        turn = self._turn(stages, elapsed_s)
+        if turn is not None:
+            self._last = self._drawn(turn, self._last, work)
+        if self._last is None:
+            return None
+        is_live = turn is not None and self._is_shown(turn) and stages[turn] == "training"
+        return replace(self._last, is_live=is_live)
+
+    def _turn(self, stages: Mapping[tuple[str, int], str], elapsed_s: float) -> tuple[str, int] | None:
+        """Whose turn it is: those that train come first, and the newest of them begins."""
+        training = [attempt for attempt, stage in stages.items() if stage == "training"] or list(stages)
+        return training[-1 - int(elapsed_s / TURN_S) % len(training)] if training else None
+
+    def _is_shown(self, attempt: tuple[str, int]) -> bool:
+        return self._last is not None and self._last.experiment == attempt[0] and self._readers[attempt].has_points
+
+    def _drawn(self, attempt: tuple[str, int], last: Curve | None, work: Mapping[str, Work]) -> Curve | None:
+        """The curve of `attempt` as far as it has come; `last` while it has no point."""
+        reader = self._readers[attempt]
+        reader.take()
+        if not reader.has_points:
+            return last
+        found = work.get(attempt[0])
+        return reader.curve(attempt[0], found.vitals if found is not None else None, last)
+
+
+class CurveReader:
+    """The points that one attempt has logged."""
+
+    def __init__(self, path: Path) -> None:
+        self._tail = MetricsTail(path)
         self._points: list[tuple[float, float]] = []
         self._last: Mapping[str, object] = {}
         self._began = ""
-        self._curve: Curve | None = None
 
-    def read(self, running: list[RunningView], totals: Mapping[str, int]) -> Curve | None:
-        """`totals`: steps to do, by experiment."""
-        if running and (running[-1].id, running[-1].attempt) != self._attempt:
-            self._follow(running[-1].id, running[-1].attempt)
-        if self._tail is not None and self._attempt is not None:
-            rows = self._tail.read()
-            for row in rows:
-                self._add(row)
-            if rows and self._points:
-                self._curve = self._drawn(self._attempt[0], totals)
-        if self._curve is None:
-            return None
-        stages = {(view.id, view.attempt): view.stage for view in running}
-        is_live = bool(self._points) and stages.get(self._attempt or ("", 0)) == "training"
-        return replace(self._curve, is_live=is_live)
+    @property
+    def has_points(self) -> bool:
+        return bool(self._points)
 
-    def _follow(self, experiment: str, n: int) -> None:
-        self._attempt = (experiment, n)
-        self._tail = MetricsTail(self._session.layout.attempt(experiment, n).metrics)
-        self._points, self._last, self._began = [], {}, ""
+    def take(self) -> None:
+        """The rows that have come since."""
+        for row in self._tail.read():
+            step, value = finite(row.get("step")), finite(row.get(metric_of(row)))
+            if step is None or value is None:
+                continue
+            self._points.append((step, value))
+            self._last, self._began = row, self._began or str(row.get("at", ""))
+            if len(self._points) > MOST_POINTS:
+                del self._points[1:-1:2]
 
-    def _add(self, row: Mapping[str, object]) -> None:
-        step, value = finite(row.get("step")), finite(row.get(metric_of(row)))
-        if step is None or value is None:
-            return
-        self._points.append((step, value))
-        self._last, self._began = row, self._began or str(row.get("at", ""))
-        if len(self._points) > MOST_POINTS:
-            del self._points[1:-1:2]
-
-    def _drawn(self, experiment: str, totals: Mapping[str, int]) -> Curve:
+    def curve(self, experiment: str, vitals: VitalsView | None, last: Curve | None) -> Curve:
+        """`vitals` of the run, while it is at work; afterwards what `last` knew of it stands."""
         steps, values = zip(*self._points, strict=True)
+        known = last if last is not None and last.experiment == experiment else None
+        mids = tuple((mid.step, mid.mean) for mid in vitals.mids) if vitals else known.mids if known else ()
         return Curve(
             experiment=experiment,
             name=metric_of(self._last),
             steps=steps,
             values=values,
             learning_rate=next((rate for key in RATES if (rate := finite(self._last.get(key))) is not None), None),
-            total=totals.get(experiment),
+            total=vitals.total if vitals else known.total if known else None,
             seconds=seconds_between(self._began, str(self._last.get("at", ""))),
+            mids=mids,
         )
 
 
 def metric_of(row: Mapping[str, object]) -> str:
-    """What is drawn of a row: its loss, or its reward where it has no loss."""
-    return next((name for name in METRICS if finite(row.get(name)) is not None), METRICS[0])
+    """What is drawn of a row: its reward, or its loss where it has none."""
+    return next((name for name in METRICS if finite(row.get(name)) is not None), "loss")
 
 
 def seconds_between(first: str, last: str) -> float | None:
@@ -172,18 +208,6 @@ def technique_words(technique: str, params: Mapping[str, object]) -> str:
     return one_line(" ".join([*words, short_rate(rate)] if rate is not None else words))
 
 
-def steps_to_do(params: Mapping[str, object]) -> int | None:
-    steps = params.get("max_steps")
-    return steps if isinstance(steps, int) and not isinstance(steps, bool) and steps > 0 else None
-
-
 def one_line(text: str) -> str:
     """Text that a terminal shows as one line and takes for nothing else."""
     return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
-
-
-def finite(value: object) -> float | None:
-    """A number as float; None for anything else, NaN and the infinities."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        return None
-    return float(value)

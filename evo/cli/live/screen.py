@@ -12,20 +12,22 @@ from rich.text import Text
 from evo.cli.live import palette
 from evo.cli.live.branches import tree_lines
 from evo.cli.live.plots import best_plot, curve_plot, fitted, interval
-from evo.cli.live.state import LiveState
+from evo.cli.live.state import LiveState, Work
+from evo.cli.live.vitals import spark, vital_words
 
 SIDE_BY_SIDE = 72
 """Below this width the training curve gives way to the best score."""
 LEAST_TREE, LEAST_PLOT, MOST_PLOT = 12, 7, 22
 """Lines with their frames. The plots give way as the tree grows, down to a third of the screen."""
+MOST_WORKERS = 4
 ORDER = ("committed", "open", "failed", "contaminated", "discarded", "pending")
 
 
 def frame(state: LiveState, width: int, height: int) -> list[Text]:
     """The screen. A very small one loses the plots first, then the end of the tree."""
     tree = max(LEAST_TREE, len(state.nodes) + 2)
-    plots = min(MOST_PLOT, max(height - 3 - tree, height // 3))
     lines = head(state, width)
+    plots = min(MOST_PLOT, max(height - len(lines) - 1 - tree, height // 3))
     if plots >= LEAST_PLOT:
         lines += panels(state, width, plots)
     rest = height - len(lines) - 1
@@ -34,7 +36,7 @@ def frame(state: LiveState, width: int, height: int) -> list[Text]:
 
 
 def head(state: LiveState, width: int) -> list[Text]:
-    """Name, experiments by standing, looks and time; below, what runs now."""
+    """Name, experiments by standing, looks and time; below, a line for each that runs now."""
     looks = Text.assemble(("looks ", "dim"), f"{state.looks_used}/{state.looks_limit}", ("   time ", "dim"))
     looks.append(palette.clock(state.elapsed_s) + " ", "bold")
     room = max(0, width - looks.cell_len)
@@ -42,7 +44,7 @@ def head(state: LiveState, width: int) -> list[Text]:
     words = left + counts(state, is_short=False)
     if words.cell_len > room:
         words = left + counts(state, is_short=True)
-    return [fitted(fitted(words, room) + looks, width), fitted(at_work(state), width)]
+    return [fitted(fitted(words, room) + looks, width), *(fitted(line, width) for line in at_work(state))]
 
 
 def counts(state: LiveState, *, is_short: bool) -> Text:
@@ -60,16 +62,25 @@ def counts(state: LiveState, *, is_short: bool) -> Text:
     return line
 
 
-def at_work(state: LiveState) -> Text:
+def at_work(state: LiveState) -> list[Text]:
+    """What each experiment at work says of itself; its hypothesis until it says something. At least one line."""
+    lines = [worker(state, work) for work in state.work[:MOST_WORKERS]]
+    if len(state.work) > MOST_WORKERS:
+        lines.append(Text(f"   … {len(state.work) - MOST_WORKERS} more at work", style="dim"))
+    return lines or [Text("")]
+
+
+def worker(state: LiveState, work: Work) -> Text:
+    node, sign = state.by_id.get(work.experiment), palette.spinner(state.elapsed_s)
     line = Text(" ", no_wrap=True)
-    for work in state.work:
-        node = state.by_id.get(work.experiment)
-        sign = palette.spinner(state.elapsed_s)
-        line.append(f"{sign} {work.experiment} {work.stage} {palette.clock(work.seconds)}", f"bold {palette.RUNNING}")
-        if node is not None and node.parent is not None:
-            line.append(f"  from {node.parent}", "dim")
-        if node is not None:
-            line.append(f"  {node.hypothesis}   ")
+    line.append(f"{sign} {work.experiment} {work.stage} {palette.clock(work.seconds)}", f"bold {palette.RUNNING}")
+    if node is not None and node.parent is not None:
+        line.append(f"  from {node.parent}", "dim")
+    said = [] if work.vitals is None else vital_words(work.vitals)
+    if said:
+        line.append("  " + "  ".join(said))
+    elif node is not None:
+        line.append(f"  {node.hypothesis}")
     return line
 
 
@@ -93,12 +104,15 @@ def best_title(state: LiveState) -> list[str]:
 
 
 def curve_title(state: LiveState) -> list[str]:
-    """`exp_0003`, `loss 0.213`, `step 84/100`, `lr 1.2e-3`, `4 s`: as much of it as is known."""
+    """`exp_0003`, `loss 0.213`, `step 84/100`, `mid ▁▃▆ 0.620`, `lr 1.2e-3`, `4 s`: as much of it as is known."""
     curve = state.curve
     if curve is None or not curve.steps:
         return ["training"]
     of = f"/{curve.total}" if curve.total else ""
     parts = [curve.experiment, f"{curve.name} {palette.number(curve.values[-1])}", f"step {curve.steps[-1]:.0f}{of}"]
+    if curve.mids:
+        means = [mean for _, mean in curve.mids]
+        parts.append(f"mid {spark(means)} {palette.number(means[-1])}")
     if curve.learning_rate is not None:
         parts.append(f"lr {palette.short_rate(curve.learning_rate)}")
     if curve.seconds is not None:

@@ -28,7 +28,7 @@ from evo.ops.progress import Tick
 from evo.session import open_session
 
 FRAMES_PER_SECOND = 8
-ASIDE = ("held-out", "vault", "re-scoring")
+ASIDE = ("held-out", "vault", "re-scoring", "smoke")
 """Stages that the store knows nothing of: they are told by ticks."""
 FORGET_AFTER_S = 2.0
 

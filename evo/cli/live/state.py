@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from evo.domain.experiment import ROOT
+from evo.domain.run_views import VitalsView
 
 
 @dataclass(frozen=True)
@@ -34,16 +35,21 @@ class Node:
 
 @dataclass(frozen=True)
 class Work:
-    """What runs now. `stage`: queued, training, evaluating, held-out, vault, re-scoring, finished."""
+    """What runs now. `stage`: queued, training, evaluating, held-out, vault, re-scoring, smoke, finished."""
 
     experiment: str
     stage: str
     seconds: float
+    vitals: VitalsView | None = None
+    """What it says of itself; None for work without an attempt."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """The training curve of one attempt: `values` over `steps`, of the metric `name`. `total`: steps to do."""
+    """The training curve of one attempt: `values` over `steps`, of the metric `name`. `total`: steps to do.
+
+    `mids`: (step, mean) of its mid-evaluations, on an axis of their own.
+    """
 
     experiment: str
     name: str
@@ -55,6 +61,7 @@ class Curve:
     """Between its first line and its last."""
     is_live: bool = False
     """False for the curve of a run that is over."""
+    mids: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True)

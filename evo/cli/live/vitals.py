@@ -29,8 +29,8 @@ def spark(values: Sequence[float]) -> str:
 
 
 def vital_words(view: VitalsView) -> list[str]:
-    """`step 84/200`, `loss 0.213`, `mid ▁▃▆ 0.620`, …, `ends in 3:10`."""
-    return [word for word in (*pace_words(view), *metric_words(view), mid_words(view.mids), beat_words(view)) if word]
+    """`step 84/200`, `ends in 3:10`, `mid ▁▃▆ 0.620`, `loss 0.213`, …"""
+    return [word for word in (*pace_words(view), mid_words(view.mids), *metric_words(view), beat_words(view)) if word]
 
 
 def pace_words(view: VitalsView) -> list[str]:
