@@ -30,6 +30,8 @@ BARREN: frozenset[Standing] = frozenset({"pending", "discarded", "contaminated"}
 """Standings that cannot be a parent."""
 
 ROOT = "exp_0000"
+DECLARED = "declared"
+"""Origin of a checkpoint that was trained elsewhere and adopted: its lineage is what a person said."""
 DISCARD_CLASSES = ("build", "data", "hypothesis", "eval", "budget")
 
 
@@ -92,3 +94,5 @@ class Experiment:
     """Why it was discarded: one of DISCARD_CLASSES, or empty."""
     content_hash: str | None = None
     """Of the content that was run last."""
+    origin: str = ""
+    """DECLARED, or empty for an experiment that evo trains itself."""

@@ -25,12 +25,13 @@ from evo.errors import NotFound, Refused
 from evo.files import read_json, sha256_json, write_json
 from evo.lightdata import dataclass
 from evo.ops.judge import Judge, base_model, eval_job, evaluate_stage, ordinary, pinned_items
+from evo.ops.serving import keep
 from evo.ops.track import tree_name
 from evo.runner.environment import make_folders, run_environment
 from evo.runner.executors.base import Executor, Handle
 from evo.runner.process import current
 from evo.session import Session
-from evo.store import artifacts, attempts, datasets, experiments, meta
+from evo.store import artifacts, attempts, datasets, lineage, meta
 from evo.validation import plain
 from evo.workspace.pin import ModelPin, verify_model
 from evo.workspace.recipes import load_recipe
@@ -94,18 +95,8 @@ def base_folder(session: Session) -> Path:
 
 
 def start_of(session: Session, experiment: Experiment) -> tuple[Experiment, str]:
-    """The experiment whose weights a run starts from, and the label of an artifact of it (empty: its output).
-
-    From a parent that failed, the nearest ancestor that has weights; exp_0000 stands for the base model.
-    """
-    source = experiment.start_from
-    if source == "parent":
-        origin = experiments.get(session.db, experiment.parent or ROOT)
-        while origin.id != ROOT and origin.primary_attempt is None:
-            origin = experiments.get(session.db, origin.parent or ROOT)
-        return origin, ""
-    identifier, _, label = source.partition(":")
-    return experiments.get(session.db, ROOT if identifier == "base" else identifier), label
+    """As `lineage.start_of`."""
+    return lineage.start_of(session.db, experiment)
 
 
 def start_weights(session: Session, experiment: Experiment) -> Path | None:
@@ -277,6 +268,7 @@ def submit(session: Session, work: Work, judge: Judge, *, executor: Executor, op
     if content.data is not None:
         note_data(session, experiment.id, content.data)
     folder = session.layout.attempt(experiment.id, attempt.n)
+    keep(session, judge.engine.server, folder)
     job = build_job(session, experiment, content, judge, attempt, options=options)
     if options.evaluate_only:
         write_json(folder.trained, {"token": token, "train_seconds": attempt.train_seconds}, mode=0o600)

@@ -36,6 +36,7 @@ class NewExperiment:
     key: str | None = None
     picked_by: str = ""
     rerun_of: str | None = None
+    origin: str = ""
 
 
 @dataclass(frozen=True)
@@ -251,12 +252,12 @@ def _insert(db: sqlite3.Connection, number: int, new: NewExperiment, *, state: S
     id, now = experiment_id(number), clock.now()
     row = db.execute(
         "INSERT INTO experiment (number, id, parent, state, hypothesis, recipe, technique, params, seed, start_from,"
-        " fingerprint, branch, picked_by, rerun_of, created_at, updated_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
+        " fingerprint, branch, picked_by, rerun_of, origin, created_at, updated_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
         (
             number, id, new.parent or None, state, new.hypothesis, new.recipe, new.technique,
             json.dumps(new.params, ensure_ascii=False, allow_nan=False), new.seed, new.start_from,
-            new.fingerprint, f"evo/{id}", new.picked_by, new.rerun_of, now, now,
+            new.fingerprint, f"evo/{id}", new.picked_by, new.rerun_of, new.origin, now, now,
         ),
     ).fetchone()  # fmt: skip
     events.append(db, "created", experiment=id, data={"parent": new.parent or None, "picked_by": new.picked_by})
@@ -310,4 +311,5 @@ def from_row(row: sqlite3.Row) -> Experiment:
         rerun_of=row["rerun_of"],
         state_class=row["state_class"],
         content_hash=row["content_hash"],
+        origin=row["origin"],
     )
