@@ -94,14 +94,9 @@ def base_folder(session: Session) -> Path:
     return empty
 
 
-def start_of(session: Session, experiment: Experiment) -> tuple[Experiment, str]:
-    """As `lineage.start_of`."""
-    return lineage.start_of(session.db, experiment)
-
-
 def start_weights(session: Session, experiment: Experiment) -> Path | None:
     """The folder that a run starts from; None where the workspace has no base model."""
-    origin, label = start_of(session, experiment)
+    origin, label = lineage.start_of(session.db, experiment)
     if label:
         return Path(artifacts.find(session.db, origin.id, label=label).uri)
     if origin.id == ROOT:
@@ -116,7 +111,7 @@ def start_weights(session: Session, experiment: Experiment) -> Path | None:
 
 def start_hash(session: Session, experiment: Experiment) -> str:
     """Identity of the weights that a run starts from."""
-    origin, label = start_of(session, experiment)
+    origin, label = lineage.start_of(session.db, experiment)
     if label:
         return artifacts.find(session.db, origin.id, label=label).content_key
     if origin.id == ROOT:
