@@ -41,6 +41,7 @@ TABLES: dict[str, dict[str, str]] = {
     },
     "backend": {
         "hf": "evo.evaluate.backends.hf:HfBackend",
+        "vllm": "evo.evaluate.backends.vllm:VllmBackend",
         "command": "evo.evaluate.backends.command:CommandBackend",
     },
     "reader": {

@@ -84,7 +84,7 @@ def evaluate(job: EvalJob) -> EvalSummary:
         n=len(results),
         weights_hash=weights,
         seconds=round(time.perf_counter() - began, 3),
-        engine=engine_of(job.backend),
+        engine=engine_of(job.backend, server_python=job.server.python if job.server else ""),
     )
     write_json(out / "summary.json", plain(summary), mode=mode)
     return summary

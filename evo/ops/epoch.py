@@ -34,15 +34,16 @@ Graded = dict[int, list[ItemResult]]
 def enter(session: Session, on_tick: OnTick = silent) -> tuple[Judge, tuple[str, ...]]:
     """The judge of this moment, in its epoch. Warnings say what changed and what was re-scored."""
     judge = present_judge(session)
+    warnings = (judge.engine.warning,) if judge.engine.warning else ()
     if session.epoch == judge.eval_hash:
-        return judge, ()
+        return judge, warnings
     with one_at_a_time(session):
         if session.epoch == judge.eval_hash:  # another process was first
-            return judge, ()
+            return judge, warnings
         if session.epoch is None:
             _open(session, judge, [])
-            return judge, ()
-        return judge, _change(session, judge, on_tick)
+            return judge, warnings
+        return judge, (*warnings, *_change(session, judge, on_tick))
 
 
 @contextmanager

@@ -19,10 +19,10 @@ from evo.data import seal
 from evo.domain.item import Item, ItemResult, Split
 from evo.domain.job import AttemptFolder, EvalJob, EvalSummary, Job, RunFacts, ScorerFacts, Stage
 from evo.errors import FileFormatError, NotFound, Refused, RunFailed, RunTimedOut, UsageError
-from evo.evaluate.engine import engine_of
 from evo.evaluate.evalhash import EvalSpec, eval_hash, text_hash
 from evo.files import read_json, sha256_file, sha256_json, write_json, write_jsonl
 from evo.lightdata import dataclass
+from evo.ops.serving import Engine, keep, present_engine
 from evo.runner import process, recover, watch
 from evo.runner.environment import ordinary_environment
 from evo.runner.executors.local import LocalExecutor
@@ -41,12 +41,14 @@ class Judge:
     spec: dict[str, object]
     pinned: PinnedEvaluation
     base_model: str | None
+    engine: Engine
 
 
 def present_judge(session: Session) -> Judge:
     """The evaluation that evo.yaml and its files describe now, its files pinned."""
     config = session.config
     refuse_contradictions(session)
+    engine = present_engine(session)
     if config.eval.mode == "scalar":
         seal_nothing(session)
     manifest = seal.read_manifest(session.layout.root)
@@ -56,7 +58,7 @@ def present_judge(session: Session) -> Judge:
     spec = EvalSpec(
         items=items_of_spec(config.eval, manifest),
         scorer=config.eval.scorer,
-        engine=engine_of(config.eval.backend),
+        engine=engine.name,
         scorer_options=scorer_options(session),
         system_prompt=text_hash(pinned.system_prompt),
         chat_template=text_hash(pinned.chat_template),
@@ -66,7 +68,7 @@ def present_judge(session: Session) -> Judge:
         metric=plain(config.metric),
         forbidden=list(config.eval.forbidden),
     )
-    return Judge(eval_hash(spec), plain(spec), pinned, meta.get(session.db, "model_path"))
+    return Judge(eval_hash(spec), plain(spec), pinned, meta.get(session.db, "model_path"), engine)
 
 
 def refuse_contradictions(session: Session | Settings) -> None:
@@ -180,7 +182,7 @@ def eval_job(session: Session, judge: Judge, *, split: Split, model: Path, out_d
     return EvalJob(
         split=split,
         eval_hash=judge.eval_hash,
-        backend=config.eval.backend,
+        backend=judge.engine.backend,
         items=str(items),
         model=str(model),
         base_model=judge.base_model,
@@ -204,6 +206,7 @@ def eval_job(session: Session, judge: Judge, *, split: Split, model: Path, out_d
         keep_output=split in ("mid", "dev"),
         device=config.model.device,
         dtype=config.model.dtype,
+        server=judge.engine.server,
     )
 
 
@@ -254,6 +257,7 @@ def evaluate(
     folder.root.mkdir(parents=True, mode=0o700)
     folder.eval_dir.mkdir(mode=0o700)
     write_json(folder.eval_job, plain(job), mode=0o600)
+    keep(session, job.server, folder)
     token = secrets.token_hex(16)
     executor = LocalExecutor()
     handle = executor.submit(evaluation_only(session, folder), token=token)

@@ -29,6 +29,7 @@ from evo.ops.serving import keep
 from evo.ops.track import tree_name
 from evo.runner.environment import make_folders, run_environment
 from evo.runner.executors.base import Executor, Handle
+from evo.runner.launcher import page_argv
 from evo.runner.process import current
 from evo.session import Session
 from evo.store import artifacts, attempts, datasets, lineage, meta
@@ -175,10 +176,10 @@ def train_stage(
 ) -> Stage:
     """The process that trains: the recipe's page, or the recipe's own `argv`."""
     worktree = session.layout.worktree(facts.experiment)
-    if content.recipe.launch != "python":
-        raise Refused(f"launch: {content.recipe.launch} is not supported by this version", hint="launch: python")
+    resources = content.recipe.resources
+    page = page_argv("recipe/train.py", content.recipe.launch, processes=resources.processes or resources.gpus or 1)
     command = facts.params.get("argv")
-    argv = shlex.split(str(command)) if command else [sys.executable, "recipe/train.py"]
+    argv = shlex.split(str(command)) if command else page
     env = run_environment(
         facts,
         folder,

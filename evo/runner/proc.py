@@ -97,9 +97,9 @@ def hide_memory() -> None:
     _prctl(_DUMPABLE, 0, 0, 0, 0)
 
 
-def die_with_parent(parent: int) -> None:
-    """After a fork, in the child: SIGKILL when `parent` dies, and at once if it died before this call."""
-    _prctl(_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+def die_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
+    """After a fork, in the child: signal `number` when `parent` dies; the end, at once, if it died before this call."""
+    _prctl(_PDEATHSIG, number, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
 
