@@ -55,7 +55,10 @@ class Term:
     ) -> list[float]:
         """The rewards, unweighted. RunFailed names term and row where one is no finite number."""
         columns = zip(row, prompts, completions, strict=True)
-        asked = [Asked(int(number), _turns(prompt), _text(answer)) for number, prompt, answer in columns]
+        return self.of([Asked(int(number), _turns(prompt), _text(answer)) for number, prompt, answer in columns])
+
+    def of(self, asked: Sequence[Asked]) -> list[float]:
+        """The same, for a page that draws its own answers."""
         return [self._checked(one, value) for one, value in zip(asked, self._reward(asked), strict=True)]
 
     def _checked(self, asked: Asked, value: object) -> float:
@@ -76,12 +79,6 @@ def functions(run: Run, role: str = "train") -> list[Term]:
     if len(set(names)) < len(names):
         raise UsageError(f"two rewards have one name: {', '.join(names)}", hint="each is logged under its name")
     return terms
-
-
-def total(terms: Sequence[Term], **columns: Any) -> list[float]:
-    """The weighted sum of all terms for each completion; arguments as a Term takes them."""
-    by_term = [[term.weight * value for value in term(**columns)] for term in terms]
-    return [sum(values) for values in zip(*by_term, strict=True)]
 
 
 def prompt_of(row: Mapping[str, Any], system_prompt: str = "") -> list[dict[str, str]]:

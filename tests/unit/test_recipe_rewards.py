@@ -183,7 +183,9 @@ def test_terms_are_weighted_and_kept_apart(tmp_path):
     assert [(term.__name__, term.weight) for term in terms] == [("right", 1.0), ("short", 0.5)]
     columns = {"prompts": ["?"] * 3, "completions": ["4", "44", "no"], "row": [0, 0, 0]}
     assert [term(**columns) for term in terms] == [[1, 0, 0], [0, -1, -1]]
-    assert rewards.total(terms, **columns) == [1, -0.5, -0.5]
+    assert [term.of([rewards.Asked(0, [], text) for text in ("4", "44", "no")]) for term in terms] == [
+        [1, 0, 0], [0, -1, -1],
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
