@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from evo.lightdata import dataclass
+from evo.lightdata import dataclass, field
 
 Outcome = Literal["ok", "failed", "timed_out", "killed", "lost"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
@@ -43,6 +43,8 @@ class Attempt:
     is_noop: bool = False
     controller: str = ""
     """`host boot_id pid pid_start` of the process that claimed it."""
+    summary: dict[str, float] = field(default_factory=dict)
+    """The end of its metrics: `train_score`, `reward`, `loss`, `steps`, `tokens`, … where it logged them."""
 
     @property
     def counts(self) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Literal
 
 from evo.domain.attempt import Attempt
@@ -117,6 +118,7 @@ def _finished(session: Session, attempt: Attempt, folder: AttemptFolder, result:
         commit=attempt.commit,
         content_hash=attempt.content_hash,
         artifacts=declared_artifacts(folder),
+        summary=training_summary(folder),
     )
     if result.outcome != "ok":
         return replace(ended, outcome=result.outcome)
@@ -228,6 +230,14 @@ def has_primary(session: Session, attempt: Attempt) -> bool:
     if primary.content_hash != attempt.content_hash or primary.seed == attempt.seed:
         return False
     return primary.seed < attempt.seed or experiments.is_frozen(session.db, attempt.experiment)
+
+
+def training_summary(folder: AttemptFolder) -> dict[str, float]:
+    """How it trained, where it said anything."""
+    if not folder.metrics.is_file():
+        return {}
+    summary: dict[str, float] = import_module("evo.ops.readings").training_summary(folder)
+    return summary
 
 
 def declared_artifacts(folder: AttemptFolder) -> list[DeclaredArtifact]:

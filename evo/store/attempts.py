@@ -6,6 +6,7 @@ A claim reads and writes in one immediate transaction, so of two that come at on
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from typing import NotRequired, TypedDict, Unpack
 
@@ -207,4 +208,5 @@ def from_row(row: sqlite3.Row) -> Attempt:
         weights_hash=row["weights_hash"],
         is_noop=bool(row["is_noop"]),
         controller=row["controller"],
+        summary=json.loads(row["summary"]) if row["summary"] != "{}" else {},
     )

@@ -6,6 +6,7 @@ nothing is. Every number is checked before the transaction begins.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from typing import Literal, NamedTuple
 
@@ -64,6 +65,8 @@ class Finished:
     content_hash: str | None = None
     """None for both: as they were claimed."""
     artifacts: list[DeclaredArtifact] = field(default_factory=list)
+    summary: dict[str, float] = field(default_factory=dict)
+    """What is kept of how it trained; empty: what was kept before stands."""
 
     def __post_init__(self) -> None:
         has_all = self.score is not None and self.eval_hash is not None and len(self.results) > 0
@@ -146,7 +149,7 @@ def _end_attempt(db: sqlite3.Connection, finished: Finished) -> int | None:
         " eval_seconds = coalesce(:eval_seconds, eval_seconds),"
         " gpu_seconds = gpu_seconds + :gpu_seconds, weights_hash = coalesce(:weights_hash, weights_hash),"
         " is_noop = :is_noop, commit_sha = coalesce(:commit, commit_sha),"
-        " content_hash = coalesce(:content_hash, content_hash)"
+        " content_hash = coalesce(:content_hash, content_hash), summary = coalesce(:summary, summary)"
         " WHERE experiment = :experiment AND n = :n AND token = :token AND outcome IS NULL"
         " AND NOT (state = 'trained' AND :state = 'trained') RETURNING id",
         {
@@ -163,6 +166,7 @@ def _end_attempt(db: sqlite3.Connection, finished: Finished) -> int | None:
             "is_noop": finished.is_noop,
             "commit": finished.commit,
             "content_hash": finished.content_hash,
+            "summary": json.dumps(finished.summary, allow_nan=False) if finished.summary else None,
             "experiment": finished.experiment,
             "n": finished.n,
             "token": finished.token,
