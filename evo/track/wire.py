@@ -56,6 +56,10 @@ class Line:
         self._down, self._up = self._process.stdin.fileno(), self._process.stdout.fileno()
         os.set_blocking(self._down, False)
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def ask(self, do: str, **arguments: Any) -> None:
         deadline = time.monotonic() + LIMITS_S.get(do, OTHERWISE_S)
         text = json.dumps({"do": do} | {name: plain(value) for name, value in arguments.items()}, allow_nan=False)
