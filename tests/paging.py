@@ -31,10 +31,21 @@ OWN: dict[str, dict[str, object]] = {
     "orpo": {"beta": 0.1},
     "pretrain": {},
 }
+_DRAWN = {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 6}
+_GROUPS = {"group_size": 4, "epsilon": 0.2, "iterations": 1, "mask_truncated": False, "vllm_server": "none", **_DRAWN}
+OWN |= {
+    "grpo": {"beta": 0.0, "epsilon_high": 0.28, "loss_type": "dapo", "scale_rewards": "group", **_GROUPS},
+    "rloo": {"beta": 0.0, "epsilon_high": 0.2, "normalize_advantages": False, **_GROUPS},
+    "rft": {
+        "epochs": 2, "steps_per_round": 2, "max_steps": 0, "prompts": 8, "samples": 4, "keep": 2, "min_reward": 0.5,
+        "sampling_batch": 16, **_DRAWN,
+    },
+}  # fmt: skip
 SUMS = [{"prompt": f"{k}+1=", "target": str(k + 1)} for k in range(10, 42)]
 PAIRS = [{"prompt": f"{k}+1=", "chosen": str(k + 1), "rejected": str(k + 7)} for k in range(10, 42)]
 TEXTS = [{"text": f"{k} and one are {k + 1}. Then follows {k + 2}."} for k in range(10, 42)]
 ROWS = {"sft": SUMS, "dpo": PAIRS, "kto": PAIRS, "orpo": PAIRS, "pretrain": TEXTS}
+ROWS |= {"grpo": SUMS, "rloo": SUMS, "rft": SUMS}
 
 
 def load_page(recipe: str) -> ModuleType:

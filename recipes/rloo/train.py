@@ -44,6 +44,8 @@ def main() -> None:
         peft_config=setup.fresh_adapter,
         callbacks=[setup.progress],
     )
+    if trainer.ref_model is not None:  # not what the folder of weights holds that a parent's adapter was merged into
+        trainer.ref_model = trainer.accelerator.prepare_model(setup.reference(), evaluation_mode=True)
     training.fit(trainer, setup)
 
 
