@@ -6,8 +6,13 @@ A B`: B − A), in the metric's own units.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from evo.domain.views import Hint, IntervalView, ScoreView
 from evo.lightdata import dataclass, field
+
+if TYPE_CHECKING:
+    from evo.domain.run_views import ReadingsView
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,8 @@ class CompareView:
     changes: list[ChangeView]
     files: list[FileChangeView]
     curves: dict[str, CurveView | None] = field(default_factory=dict)
+    readings: dict[str, ReadingsView | None] = field(default_factory=dict)
+    """How each side was trained, and what its own numbers call for."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ Invariant: nothing here is a score, except where it is called one; lists are bou
 
 from __future__ import annotations
 
-from evo.domain.views import ScoreView
+from evo.domain.views import IntervalView, ScoreView
 from evo.lightdata import dataclass, field
 
 
@@ -102,3 +102,33 @@ class EndedView:
     stage: str
     state: str
     score: ScoreView | None
+
+
+@dataclass(frozen=True)
+class SliceDeltaView:
+    """The paired difference to the parent on the dev items of one slice."""
+
+    slice: str
+    n: int
+    delta: IntervalView
+
+
+@dataclass(frozen=True)
+class AdviceView:
+    reading: str
+    fix: str
+
+
+@dataclass(frozen=True)
+class ReadingsView:
+    """How the scored attempt was trained. `train_score`: the workspace's own measure as a reward, at the end.
+
+    `reward_saturation`: where that lies in the metric's range, 0 to 1; `generalization_gap`: it minus the dev score.
+    """
+
+    train_score: float | None
+    reward_saturation: float | None
+    generalization_gap: float | None
+    per_slice_delta: list[SliceDeltaView] = field(default_factory=list)
+    end_of_training: dict[str, float] = field(default_factory=dict)
+    advice: list[AdviceView] = field(default_factory=list)

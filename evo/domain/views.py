@@ -6,10 +6,13 @@ Invariant: the fields are the contract of the JSON data; `as_data` adds nothing 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evo.errors import EvoError
 from evo.lightdata import dataclass, field, fields, is_dataclass
+
+if TYPE_CHECKING:
+    from evo.domain.run_views import ReadingsView, VitalsView
 
 
 def as_data(value: Any) -> Any:
@@ -135,6 +138,9 @@ class ExperimentView:
     """The ζ at which the gate asks."""
     message: str = ""
     """One kind sentence about what happened and what it means."""
+    vitals: VitalsView | None = None
+    """What it says of itself, while it runs."""
+    readings: ReadingsView | None = None
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,15 @@ from collections.abc import Mapping
 from evo.domain.experiment import Experiment, parse_experiment_id
 from evo.domain.item import Item
 from evo.domain.read_views import CompareView, FlipView, SideView, SliceView
+from evo.domain.run_views import ReadingsView
 from evo.domain.views import Hint, Reply
 from evo.errors import Refused, UsageError
 from evo.report.changes import between, ends, files_changed
 from evo.report.curves import curve
-from evo.report.pairs import Pairing, by_slice, dev_items, difference, pair_up, score_of
+from evo.report.pairs import Pairing, by_slice, dev_items, difference, pair_up, score_of, with_parent
+from evo.report.readings import readings_view
 from evo.session import Session, open_session
-from evo.store import experiments, results
+from evo.store import attempts, experiments, results
 
 
 def compare_reply(a: str, b: str, *, limit: int) -> Reply:
@@ -52,7 +54,14 @@ def compare_view(session: Session, a: str, b: str, *, limit: int = 50) -> Compar
         changes=between(session, left, right),
         files=files[:limit],
         curves={left.id: curve(session, left), right.id: curve(session, right)},
+        readings={each.id: readings_of(session, each, dev) for each in (left, right)},
     )
+
+
+def readings_of(session: Session, experiment: Experiment, dev: Mapping[str, Item]) -> ReadingsView | None:
+    """Slices against its own parent: what it was meant to better."""
+    pairing = with_parent(session, experiment)
+    return readings_view(session, experiment, attempts.of(session.db, experiment.id), pairing, dev)
 
 
 def comparable(session: Session, left: Experiment, right: Experiment) -> Pairing:

@@ -17,7 +17,7 @@ from evo.gate.noise import sigma_run
 from evo.gate.statistics import RunNoise, interval, paired
 from evo.lightdata import dataclass
 from evo.session import Session
-from evo.store import results
+from evo.store import experiments, results
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,13 @@ def pair_up(session: Session, a: Experiment, b: Experiment) -> Pairing | None:
         max(sigma_run(setting, a.technique), sigma_run(setting, b.technique)), max(1, b.seeds), max(1, a.seeds)
     )
     return Pairing({item: ours[item] for item in common}, {item: theirs[item] for item in common}, noise)
+
+
+def with_parent(session: Session, experiment: Experiment) -> Pairing | None:
+    """None for the root, without a score on either side, and across epochs."""
+    if experiment.parent is None or experiment.epoch is None:
+        return None
+    return pair_up(session, experiments.get(session.db, experiment.parent), experiment)
 
 
 def difference(

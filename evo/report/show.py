@@ -6,12 +6,13 @@ nothing is known here but passed, look and isolation.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from evo.beliefs import Beliefs, recall_beliefs
 from evo.clock import seconds_since
 from evo.domain.attempt import Attempt
 from evo.domain.experiment import ROOT, Experiment, parse_experiment_id
+from evo.domain.item import Item
 from evo.domain.views import (
     AttemptView,
     CertificateView,
@@ -25,8 +26,10 @@ from evo.domain.views import (
 from evo.errors import EvoError
 from evo.evidence import standpoint
 from evo.report.live import at_work
-from evo.report.pairs import by_slice, dev_items, difference, pair_up, score_of
+from evo.report.pairs import by_slice, dev_items, difference, score_of, with_parent
+from evo.report.readings import readings_view
 from evo.report.sentences import sentence
+from evo.report.watch import live_vitals
 from evo.session import Session, open_session
 from evo.store import attempts, experiments, gate_rows, listings, notes, results
 
@@ -62,6 +65,9 @@ def experiment_view(session: Session, identifier: str, *, message: str = "") -> 
     mind = recall_beliefs(session) if is_present(session, experiment) else None
     stand = standpoint(session, mind, about=identifier) if mind is not None else None
     is_target = stand is not None and stand.target == identifier and identifier != stand.reference
+    is_running = any(at_work(session, attempt) for attempt in tries)
+    dev = dev_items(session) if experiment.epoch is not None else {}
+    pairing = with_parent(session, experiment)
     return ExperimentView(
         id=experiment.id,
         parent=experiment.parent,
@@ -69,13 +75,13 @@ def experiment_view(session: Session, identifier: str, *, message: str = "") -> 
         hypothesis=experiment.hypothesis,
         recipe=RecipeView(experiment.recipe, experiment.technique, experiment.params),
         score=score_of(experiment),
-        delta=delta_to_parent(session, experiment),
+        delta=None if pairing is None else difference(session, pairing, dev),
         attempts=[attempt_view(session, attempt) for attempt in tries[-MOST:]],
         certificate=certificate_view(session, experiment),
         epoch=experiment.epoch,
         cost=cost_of(tries),
         seed=experiment.seed,
-        running=any(at_work(session, attempt) for attempt in tries),
+        running=is_running,
         noop=experiment.is_noop,
         forbidden=experiment.has_forbidden,
         created=experiment.created_at,
@@ -85,7 +91,7 @@ def experiment_view(session: Session, identifier: str, *, message: str = "") -> 
         reason=experiment.state_reason,
         shrunken=shrunken(session, experiment, mind),
         seeds=experiment.seeds,
-        slices=slice_means(session, experiment),
+        slices=slice_means(session, experiment, dev),
         notes=[note.text for note in notes.of(db, identifier, limit=MOST)],
         children=listings.child_ids(db, identifier, limit=MOST),
         counted="repeats" if session.config.eval.mode == "scalar" else "dev items",
@@ -93,20 +99,14 @@ def experiment_view(session: Session, identifier: str, *, message: str = "") -> 
         evidence=stand.verdict.evidence if stand is not None and is_target else None,
         needed=stand.verdict.needed if stand is not None and is_target else None,
         message=message or sentence(session, experiment, tries, stand=stand),
+        vitals=live_vitals(session, tries) if is_running else None,
+        readings=readings_view(session, experiment, tries, pairing, dev),
     )
 
 
 def is_present(session: Session, experiment: Experiment) -> bool:
     """True when its score counts in the present epoch."""
     return experiment.epoch is not None and experiment.epoch == session.epoch
-
-
-def delta_to_parent(session: Session, experiment: Experiment) -> IntervalView | None:
-    """None for the root, without a score on either side, and across epochs."""
-    if experiment.parent is None or experiment.epoch is None:
-        return None
-    pairing = pair_up(session, experiments.get(session.db, experiment.parent), experiment)
-    return None if pairing is None else difference(session, pairing, dev_items(session))
 
 
 def shrunken(session: Session, experiment: Experiment, mind: Beliefs | None) -> IntervalView | None:
@@ -119,11 +119,11 @@ def shrunken(session: Session, experiment: Experiment, mind: Beliefs | None) -> 
     return IntervalView(center, center - reach, center + reach)
 
 
-def slice_means(session: Session, experiment: Experiment) -> dict[str, float]:
+def slice_means(session: Session, experiment: Experiment, dev: Mapping[str, Item]) -> dict[str, float]:
     if experiment.epoch is None:
         return {}
     means = results.pooled_means(session.db, experiment.id, eval_hash=experiment.epoch)
-    groups = by_slice(means, dev_items(session))
+    groups = by_slice(means, dev)
     return {name: sum(means[item] for item in items) / len(items) for name, items in groups.items()}
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from evo.cli.blocks import Block, Cell, Table, Text
-from evo.cli.live.palette import number
+from evo.cli.live.palette import number, signed
+from evo.cli.live.vitals import beat_words, metric_words, mid_words, pace_words
 from evo.cli.render import words
 
 if TYPE_CHECKING:
     from evo.domain.read_views import ChangeView, CompareView, CurveView, FileChangeView
+    from evo.domain.run_views import ReadingsView
     from evo.domain.views import AttemptView, CertificateView, ExperimentView
 
 MOST_FILES = 20
@@ -28,8 +30,7 @@ def show(view: ExperimentView) -> list[Block]:
         failed = [attempt for attempt in view.attempts if attempt.outcome not in (None, "ok")]
         blocks += [Text(f"log  {attempt.log}", style="dim") for attempt in failed[-1:]]
     if view.slices:
-        rows = [[words.one_line(name, most=40), number(mean)] for name, mean in view.slices.items()]
-        blocks += [Text(""), Table(("SLICE", "MEAN"), rows, right=frozenset({"MEAN"}))]
+        blocks += [Text(""), slices(view)]
     return [*blocks, Text(""), Text(words.one_line(view.message))] if view.message else blocks
 
 
@@ -41,7 +42,9 @@ def _facts(view: ExperimentView) -> list[tuple[str, str]]:
     recipe = view.recipe
     technique = "" if recipe.technique == recipe.name else f" ({recipe.technique})"
     params = ", ".join(f"{key}={words.value(value)}" for key, value in recipe.params.items())
-    on_dev = "" if view.score is None else f"  on {view.score.n} {view.counted}" + (f", {view.claim}" if view.claim else "")
+    on_dev = (
+        "" if view.score is None else f"  on {view.score.n} {view.counted}" + (f", {view.claim}" if view.claim else "")
+    )
     cost = f"{words.duration(view.cost.wall_seconds)}, {view.cost.gpu_seconds:.0f} GPU s"
     marks = ", ".join(word for word, holds in (("no-op", view.noop), ("forbidden outputs", view.forbidden)) if holds)
     return [
@@ -50,6 +53,8 @@ def _facts(view: ExperimentView) -> list[tuple[str, str]]:
         ("score", words.score(view.score) + on_dev),
         (f"against {view.parent}", words.interval(view.delta) if view.delta else ""),
         ("shrunken estimate", f"{words.interval(view.shrunken)} over exp_0000" if view.shrunken else ""),
+        *live_facts(view),
+        *readings(view.readings),
         ("certificate", "" if view.certificate is None else _certificate(view.certificate)),
         ("marks", marks),
         ("reason", words.one_line(view.reason)),
@@ -59,6 +64,41 @@ def _facts(view: ExperimentView) -> list[tuple[str, str]]:
         ("worktree", view.worktree),
         *(("note", words.one_line(note)) for note in view.notes[:5]),
     ]
+
+
+def live_facts(view: ExperimentView) -> list[tuple[str, str]]:
+    """What it says of itself while it runs, in two lines."""
+    if view.vitals is None:
+        return []
+    pace = [word for word in (*pace_words(view.vitals), beat_words(view.vitals)) if word]
+    return [
+        ("now", "  ".join(pace) or "nothing logged yet"),
+        ("metrics", "  ".join(metric_words(view.vitals))),
+        ("mid-evaluations", mid_words(view.vitals.mids).removeprefix("mid ")),
+    ]
+
+
+def readings(view: ReadingsView | None) -> list[tuple[str, str]]:
+    """The reward beside the score, and a line for each reading that calls for a change."""
+    if view is None:
+        return []
+    told = [("reading", f"{words.one_line(each.reading)}: {words.one_line(each.fix)}") for each in view.advice]
+    if view.train_score is None or view.generalization_gap is None:
+        return told
+    reward = f"{number(view.train_score)} at the end of training, {signed(view.generalization_gap)} against dev"
+    return [("reward", reward), *told]
+
+
+def slices(view: ExperimentView) -> Table:
+    """Means by slice, with the difference to the parent where there is one."""
+    deltas = {part.slice: part for part in view.readings.per_slice_delta} if view.readings is not None else {}
+    rows = [
+        [words.one_line(name, most=40), number(mean), words.interval(deltas[name].delta) if name in deltas else "–"]
+        for name, mean in view.slices.items()
+    ]
+    if not deltas:
+        return Table(("SLICE", "MEAN"), [row[:2] for row in rows], right=frozenset({"MEAN"}))
+    return Table(("SLICE", "MEAN", f"AGAINST {view.parent}"), rows, right=frozenset({"MEAN"}))
 
 
 def _certificate(view: CertificateView) -> str:
@@ -102,8 +142,14 @@ def compare(view: CompareView) -> list[Block]:
         Text(""),
         Text(change, style="bold", note=f"{view.n} dev items: {view.gained} better, {view.lost} worse"),
     ]
-    blocks += _slices(view) + changes(view.changes, a.id, b.id) + files(view.files) + _curves(view) + _flips(view)
-    return blocks
+    blocks += _slices(view) + changes(view.changes, a.id, b.id) + files(view.files)
+    return blocks + _curves(view) + _readings(view) + _flips(view)
+
+
+def _readings(view: CompareView) -> list[Block]:
+    """What either side's own numbers call for."""
+    rows = [[name, fact, text] for name, found in view.readings.items() for fact, text in readings(found)]
+    return [Text(""), Table(("EXPERIMENT", "READING", ""), rows)] if rows else []
 
 
 def _slices(view: CompareView) -> list[Block]:
