@@ -1,7 +1,7 @@
 """What the tree believes of its nodes: rows of the store become the posterior, and policies pick from it.
 
 Invariant: every scored node of the present epoch informs, discarded ones included; only the root, open and committed
-ones are named.
+ones are named, and of these none that is regressed: it counts as a child that failed.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _node(row: nodes.LightNode, epoch: str | None) -> SearchNode:
         outcome="scored" if has_score else ("pending" if row.state == "pending" else "failed"),
         gain=row.gain if counts else None,
         variance=row.gain_var if counts else None,
-        is_candidate=row.state in ("open", "committed"),
+        is_candidate=row.state in ("open", "committed") and not row.is_regressed,
         hours=None,
     )
 

@@ -14,6 +14,9 @@ Outcome = Literal["ok", "failed", "timed_out", "killed", "lost"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 AttemptState = Literal["queued", "running", "trained", "ended"]
 """`trained`: training is over, its evaluation is still owed and costs no further attempt."""
+INTERRUPTED = "interrupted"
+"""Failure of a live attempt whose training was cut off and can go on at a checkpoint."""
+MOST_RESUMES = 3
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,14 @@ class Attempt:
     is_noop: bool = False
     controller: str = ""
     """`host boot_id pid pid_start` of the process that claimed it."""
+    resumes: int = 0
     summary: dict[str, float] = field(default_factory=dict)
     """The end of its metrics: `train_score`, `reward`, `loss`, `steps`, `tokens`, … where it logged them."""
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Nothing of it runs, and it goes on at its last checkpoint when it is run again; no attempt is spent."""
+        return self.outcome is None and self.failure == INTERRUPTED
 
     @property
     def counts(self) -> bool:

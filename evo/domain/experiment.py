@@ -94,5 +94,7 @@ class Experiment:
     """Why it was discarded: one of DISCARD_CLASSES, or empty."""
     content_hash: str | None = None
     """Of the content that was run last."""
+    is_regressed: bool = False
+    """Trained, and not evaluated: by mid-evaluation it is clearly worse than its parent."""
     origin: str = ""
     """DECLARED, or empty for an experiment that evo trains itself."""

@@ -11,7 +11,7 @@ import sqlite3
 from typing import NotRequired, TypedDict, Unpack
 
 from evo import clock
-from evo.domain.attempt import Attempt
+from evo.domain.attempt import INTERRUPTED, MOST_RESUMES, Attempt
 from evo.domain.experiment import RETURNS, Experiment
 from evo.errors import Busy, NotFound, Refused
 from evo.store import events, experiments
@@ -109,6 +109,31 @@ def take_up(db: sqlite3.Connection, experiment: str, n: int, *, token: str, cont
         raise Refused(f"attempt {n} of {experiment} has ended ({found.outcome}): no evaluation is owed")
 
 
+def resume(db: sqlite3.Connection, attempt: Attempt, *, token: str, controller: str, is_detached: bool) -> Attempt:
+    """Give an interrupted attempt, as it was seen, to a new bearer, who trains on; the old token is dead from here on.
+
+    Busy: somebody else was first. Refused: it has ended.
+    """
+    with transaction(db):
+        row = db.execute(
+            "UPDATE attempt SET token = :token, controller = :controller, is_detached = :is_detached, failure = '',"
+            " message = '', resumes = resumes + 1 WHERE experiment = :experiment AND n = :n AND token = :old"
+            " AND outcome IS NULL AND failure = :interrupted AND resumes < :most RETURNING *",
+            {
+                "token": token, "controller": controller, "is_detached": is_detached, "old": attempt.token,
+                "experiment": attempt.experiment, "n": attempt.n, "interrupted": INTERRUPTED, "most": MOST_RESUMES,
+            },
+        ).fetchone()  # fmt: skip
+        if row is not None:
+            told = {"resumes": row["resumes"]}
+            events.append(db, "resumed", experiment=attempt.experiment, attempt=attempt.n, data=told)
+            return from_row(row)
+        found = get(db, attempt.experiment, attempt.n)
+        if found.outcome is None:
+            raise Busy(f"{attempt.experiment} is running (attempt {found.n})", hint=f"evo wait {attempt.experiment}")
+        raise Refused(f"attempt {found.n} of {attempt.experiment} has ended ({found.outcome}): nothing to go on with")
+
+
 def live(db: sqlite3.Connection) -> list[Attempt]:
     """Attempts without an outcome (queued, running, trained), oldest first."""
     return [from_row(row) for row in db.execute("SELECT * FROM attempt WHERE outcome IS NULL ORDER BY id")]
@@ -160,6 +185,10 @@ def _refuse_second(db: sqlite3.Connection, experiment: str) -> None:
             f"attempt {other.n} of {experiment} is trained and its evaluation is owed",
             hint=f"evo run {experiment} or evo sync goes on at the evaluation",
         )
+    if other.is_interrupted:
+        raise Refused(
+            f"attempt {other.n} of {experiment} was {other.message}", hint=f"evo run {experiment} goes on with it"
+        )
     raise Busy(f"attempt {other.n} of {experiment} is {other.state}", hint=f"evo wait {experiment}")
 
 
@@ -208,5 +237,6 @@ def from_row(row: sqlite3.Row) -> Attempt:
         weights_hash=row["weights_hash"],
         is_noop=bool(row["is_noop"]),
         controller=row["controller"],
+        resumes=row["resumes"],
         summary=json.loads(row["summary"]) if row["summary"] != "{}" else {},
     )

@@ -311,5 +311,6 @@ def from_row(row: sqlite3.Row) -> Experiment:
         rerun_of=row["rerun_of"],
         state_class=row["state_class"],
         content_hash=row["content_hash"],
+        is_regressed=bool(row["is_regressed"]),
         origin=row["origin"],
     )

@@ -103,13 +103,13 @@ def _tree(db: sqlite3.Connection) -> Iterator[Finding]:
 def _standings(db: sqlite3.Connection) -> Iterator[Finding]:
     """A standing agrees with score and attempts (a discarded one: the standing that it would return to)."""
     rows = db.execute(
-        "SELECT id, state, score_mean, coalesce(clean_state, former_state, state) AS standing,"
+        "SELECT id, state, score_mean, is_regressed, coalesce(clean_state, former_state, state) AS standing,"
         " EXISTS (SELECT 1 FROM attempt WHERE experiment = e.id AND outcome <> 'lost') AS has_ended"
         f" FROM experiment e WHERE id <> '{ROOT}'"
     )
     for row in rows:
         has_score = row["score_mean"] is not None
-        if has_score != (row["standing"] in ("open", "committed")):
+        if (has_score or bool(row["is_regressed"])) != (row["standing"] in ("open", "committed")):
             yield Finding("error", f"{row['id']} is {row['state']} {'with' if has_score else 'without'} a score", _SHOW)
         if row["standing"] == "pending" and row["has_ended"]:
             yield Finding("error", f"{row['id']} is {row['state']}, but an attempt of it has ended", _SHOW)

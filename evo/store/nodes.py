@@ -27,6 +27,7 @@ class LightNode(NamedTuple):
     gpu_seconds: float
     seeds: int
     former_state: str | None
+    is_regressed: int
 
 
 class TreeRow(NamedTuple):
@@ -91,7 +92,7 @@ def next_pending(db: sqlite3.Connection) -> str | None:
     row = db.execute(
         "SELECT id FROM experiment e WHERE state = 'pending'"
         " AND NOT EXISTS (SELECT 1 FROM attempt a"
-        " WHERE a.experiment = e.id AND a.outcome IS NULL AND a.state <> 'trained')"
+        " WHERE a.experiment = e.id AND a.outcome IS NULL AND a.state <> 'trained' AND a.failure <> 'interrupted')"
         " ORDER BY number LIMIT 1"
     ).fetchone()
     return None if row is None else str(row[0])

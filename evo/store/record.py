@@ -11,14 +11,15 @@ import sqlite3
 from typing import Literal, NamedTuple
 
 from evo import clock
-from evo.domain.attempt import Outcome
+from evo.domain.attempt import INTERRUPTED, Attempt, Outcome
 from evo.domain.item import ItemResult
 from evo.domain.score import Score
 from evo.errors import UsageError
 from evo.lightdata import dataclass, field
-from evo.store import events, results
+from evo.store import events, mid, results
 from evo.store.checks import finite, finite_results, finite_score, number
 from evo.store.db import transaction
+from evo.store.mid import MidRow
 
 
 class DeclaredArtifact(NamedTuple):
@@ -34,7 +35,7 @@ class DeclaredArtifact(NamedTuple):
 class Finished:
     """The end of an attempt, or of its training (`trained`: the evaluation is still owed).
 
-    `ok` comes with score, eval_hash and dev results; every other outcome with none of them.
+    `ok` comes with score, eval_hash and dev results, unless it `is_regressed`; every other outcome with none of them.
     """
 
     experiment: str
@@ -68,10 +69,17 @@ class Finished:
     summary: dict[str, float] = field(default_factory=dict)
     """What is kept of how it trained; empty: what was kept before stands."""
 
+    is_regressed: bool = False
+    """Its evaluation was left out: by mid-evaluation its best checkpoint is clearly worse than the parent."""
+    mid: list[MidRow] = field(default_factory=list)
+    mid_results: list[ItemResult] = field(default_factory=list)
+    """Of the weights that it hands over, on the mid slice, under `eval_hash`."""
+
     def __post_init__(self) -> None:
         has_all = self.score is not None and self.eval_hash is not None and len(self.results) > 0
         has_any = self.score is not None or len(self.results) > 0
-        if has_all != (self.outcome == "ok") or has_any != has_all:
+        should_have = self.outcome == "ok" and not self.is_regressed
+        if has_all != should_have or has_any != has_all or (self.is_regressed and self.outcome != "ok"):
             raise UsageError(
                 f"{self.experiment}, attempt {self.n}: outcome {self.outcome} with"
                 f" {'a' if self.score else 'no'} score and {len(self.results)} results",
@@ -93,8 +101,13 @@ def finish(db: sqlite3.Connection, finished: Finished) -> bool:
         if finished.score is not None and finished.eval_hash is not None:
             results.insert(db, attempt_id, finished.results, eval_hash=finished.eval_hash)
             _score_experiment(db, finished)
+        elif finished.is_regressed:
+            _open_unscored(db, finished)
         elif finished.outcome not in ("trained", "lost"):
             _fail_experiment(db, finished.experiment)
+        if finished.mid_results and finished.eval_hash is not None:
+            results.insert(db, attempt_id, finished.mid_results, eval_hash=finished.eval_hash, split="mid")
+        _add_mid(db, attempt_id, finished)
         _add_artifacts(db, attempt_id, finished)
         told = {
             "outcome": finished.outcome,
@@ -102,6 +115,29 @@ def finish(db: sqlite3.Connection, finished: Finished) -> bool:
             "mean": finished.score.mean if finished.score else None,
         }
         events.append(db, "finished", experiment=finished.experiment, attempt=finished.n, data=told)
+    return True
+
+
+def interrupt(
+    db: sqlite3.Connection, attempt: Attempt, *, message: str, train_seconds: float, gpu_seconds: float = 0.0
+) -> bool:
+    """Training was cut off, and can go on at a checkpoint: the attempt stays live, and nothing of it runs.
+
+    False where it was interrupted, has ended, or has another bearer by now.
+    """
+    with transaction(db):
+        row = db.execute(
+            "UPDATE attempt SET failure = ?, message = ?, train_seconds = coalesce(train_seconds, 0) + ?,"
+            " gpu_seconds = gpu_seconds + ? WHERE experiment = ? AND n = ? AND token = ? AND outcome IS NULL"
+            " AND state <> 'trained' AND failure <> ? RETURNING id",
+            (
+                INTERRUPTED, message, number(train_seconds, of="train_seconds"), number(gpu_seconds, of="gpu_seconds"),
+                attempt.experiment, attempt.n, attempt.token, INTERRUPTED,
+            ),
+        ).fetchone()  # fmt: skip
+        if row is None:
+            return False
+        events.append(db, INTERRUPTED, experiment=attempt.experiment, attempt=attempt.n, data={"message": message})
     return True
 
 
@@ -137,6 +173,7 @@ def _check(finished: Finished) -> None:
     finite(finished.gain_var, of=f"{where}: variance of the gain")
     number(finished.gpu_seconds, of=f"{where}: gpu_seconds")
     finite_results(finished.results, of=where)
+    finite_results(finished.mid_results, of=f"{where}: mid-evaluation")
 
 
 def _end_attempt(db: sqlite3.Connection, finished: Finished) -> int | None:
@@ -192,7 +229,8 @@ def _score_experiment(db: sqlite3.Connection, finished: Finished) -> None:
     places = ", ".join(f"{name} = {opened.format(name)}" for name in ("state", "former_state", "clean_state"))
     db.execute(
         f"UPDATE experiment SET {places}, score_mean = :mean, score_se = :se, score_n = :n_items, epoch = :epoch,"
-        " gain = :gain, gain_var = :gain_var, seeds = :seeds,"
+        " gain = :gain, gain_var = :gain_var, seeds = :seeds, is_regressed = 0,"
+        " state_reason = iif(state_class = 'regressed', '', state_reason), state_class = iif(state_class = 'regressed', '', state_class),"
         " is_noop = iif(:is_primary OR primary_attempt IS NULL, :is_noop, is_noop),"
         " has_forbidden = :has_forbidden OR (has_forbidden AND NOT :is_primary),"
         " primary_attempt = iif(:is_primary OR primary_attempt IS NULL, :n, primary_attempt),"
@@ -215,6 +253,35 @@ def _score_experiment(db: sqlite3.Connection, finished: Finished) -> None:
             "experiment": finished.experiment,
         },
     )
+
+
+def _open_unscored(db: sqlite3.Connection, finished: Finished) -> None:
+    """Open, without a score: a legal parent, ranked below all that have one. A score that is there stands."""
+    opened = "CASE WHEN {0} IN ('pending', 'failed') THEN 'open' ELSE {0} END"
+    places = ", ".join(f"{name} = {opened.format(name)}" for name in ("state", "former_state", "clean_state"))
+    db.execute(
+        f"UPDATE experiment SET {places}, is_regressed = 1, state_class = 'regressed', state_reason = :reason,"
+        " is_noop = :is_noop, primary_attempt = :n,"
+        " commit_sha = coalesce(ran.commit_sha, experiment.commit_sha),"
+        " content_hash = coalesce(ran.content_hash, experiment.content_hash)"
+        " FROM (SELECT commit_sha, content_hash FROM attempt WHERE experiment = :experiment AND n = :n) AS ran"
+        " WHERE id = :experiment AND score_mean IS NULL",
+        {
+            "reason": finished.message,
+            "is_noop": finished.is_noop,
+            "n": finished.n,
+            "experiment": finished.experiment,
+        },
+    )
+
+
+def _add_mid(db: sqlite3.Connection, attempt_id: int, finished: Finished) -> None:
+    if not finished.mid:
+        return
+    mid.insert(db, attempt_id, finished.mid)
+    best = next((row for row in finished.mid if row.is_best), None)
+    told = {"steps": len(finished.mid), "best": best.step if best else None, "mean": best.mean if best else None}
+    events.append(db, "mid_evaluated", experiment=finished.experiment, attempt=finished.n, data=told)
 
 
 def _fail_experiment(db: sqlite3.Connection, experiment: str) -> None:
