@@ -17,7 +17,7 @@ from evo.domain.item import ItemResult
 from evo.domain.job import AttemptFolder, ProcessId, Result
 from evo.domain.score import Metric, Score, mean_over_seeds, per_item
 from evo.errors import EvoError, FileFormatError
-from evo.evaluate.weights import adds_zero
+from evo.evaluate.weights import adds_zero, weights_hash
 from evo.files import read_json
 from evo.gate.noise import sigma_run
 from evo.gate.statistics import SPREAD_FLOOR, score_error
@@ -30,12 +30,17 @@ from evo.store import attempts, experiments, meta, record, results
 from evo.store.record import DeclaredArtifact, Finished
 from evo.validation import restore
 
-Ending = Literal["stored", "trained", "lost", "running"]
+Ending = Literal["stored", "trained", "lost", "running", "interrupted"]
+
+
+REGRESSED = "regressed"
+"""What the supervisor calls a good training whose evaluation it left out."""
 
 
 @dataclass(frozen=True)
 class Collected:
-    """What became of an attempt: `stored` (it has ended), `trained` (its evaluation is owed), `lost`, or `running`."""
+    """What became of an attempt: `stored` (it has ended), `trained` (its evaluation is owed), `lost`, `running`, or
+    `interrupted` (cut off; it goes on at its last checkpoint when it is run again)."""
 
     experiment: str
     n: int
@@ -73,11 +78,15 @@ def is_excused(attempt: Attempt, folder: AttemptFolder) -> bool:
 def collect(session: Session, attempt: Attempt) -> Collected:
     """Take in one attempt, if there is anything to take in. Safe to call at any time, by any process."""
     folder = session.layout.attempt(attempt.experiment, attempt.n)
+    if attempt.is_interrupted:
+        return Collected(attempt.experiment, attempt.n, "interrupted")
     finding = recover.inspect(folder.root, token=attempt.token, controller=controller_of(attempt))
     if finding.kind in ("running", "starting"):
         return Collected(attempt.experiment, attempt.n, "running")
     if finding.kind != "finished":  # a supervisor that finished has left no process behind
         process.sweep(folder.root, token=attempt.token)
+    if folder.checkpoints.is_dir() and import_module("evo.ops.resume").interrupt(session, attempt, folder, finding):
+        return Collected(attempt.experiment, attempt.n, "interrupted", finding.result)
     if finding.kind == "lost" and not is_excused(attempt, folder):
         killed = Result(attempt.token, "killed", "train", failure="supervisor_killed", message=finding.why)
         return store_result(session, attempt, folder, killed)
@@ -104,6 +113,9 @@ def _is_live(session: Session, attempt: Attempt) -> bool:
 
 def _finished(session: Session, attempt: Attempt, folder: AttemptFolder, result: Result) -> Finished:
     gpus = read_json(folder.job).get("gpus", 0) if folder.job.is_file() else 0
+    before = (attempt.train_seconds or 0.0) if attempt.resumes and attempt.state == "queued" else 0.0
+    trained = 0.0 if attempt.state == "running" else result.train_seconds or 0.0  # taken up: it was recorded before
+    mid = import_module("evo.ops.mid").left_by(folder) if has_mid(folder) else None
     ended = Finished(
         experiment=attempt.experiment,
         n=attempt.n,
@@ -112,20 +124,43 @@ def _finished(session: Session, attempt: Attempt, folder: AttemptFolder, result:
         failure=result.failure,
         message=result.message,
         isolation=result.isolation,
-        train_seconds=result.train_seconds,
+        train_seconds=None if result.train_seconds is None else before + result.train_seconds,
         eval_seconds=result.eval_seconds,
-        gpu_seconds=gpus * ((result.train_seconds or 0.0) + (result.eval_seconds or 0.0)),
+        gpu_seconds=gpus * (trained + (result.eval_seconds or 0.0)),
         commit=attempt.commit,
         content_hash=attempt.content_hash,
         artifacts=declared_artifacts(folder),
         summary=training_summary(folder),
+        mid=mid.rows if mid else [],
     )
     if result.outcome != "ok":
         return replace(ended, outcome=result.outcome)
     try:
-        return _with_score(session, attempt, folder, ended)
+        if result.failure == REGRESSED:
+            ended = _left_out(session, attempt, folder, ended)
+        else:
+            ended = _with_score(session, attempt, folder, ended)
+        return replace(ended, mid_results=mid.results if mid else [])
     except EvoError as error:
         return replace(ended, failure="bad_result", message=error.message)
+
+
+def has_mid(folder: AttemptFolder) -> bool:
+    return folder.mid_dir.is_dir() or folder.eval_mid.is_file()
+
+
+def _left_out(session: Session, attempt: Attempt, folder: AttemptFolder, ended: Finished) -> Finished:
+    """`ended` as a good attempt whose evaluation was not worth its time."""
+    weights = weights_hash(folder.output)
+    return replace(
+        ended,
+        outcome="ok",
+        message="by mid-evaluation its best checkpoint is clearly worse than the parent",
+        weights_hash=weights,
+        is_noop=is_noop(session, attempt.experiment, weights) or adds_zero(folder.output),
+        eval_hash=str(read_json(folder.eval_job)["eval_hash"]),
+        is_regressed=True,
+    )
 
 
 def _with_score(session: Session, attempt: Attempt, folder: AttemptFolder, ended: Finished) -> Finished:

@@ -42,6 +42,8 @@ class Judge:
     pinned: PinnedEvaluation
     base_model: str | None
     engine: Engine
+    has_mid: bool = False
+    """There is a mid slice."""
 
 
 def present_judge(session: Session) -> Judge:
@@ -68,7 +70,8 @@ def present_judge(session: Session) -> Judge:
         metric=plain(config.metric),
         forbidden=list(config.eval.forbidden),
     )
-    return Judge(eval_hash(spec), plain(spec), pinned, meta.get(session.db, "model_path"), engine)
+    has_mid = "mid" in manifest.splits and config.eval.mode != "scalar"
+    return Judge(eval_hash(spec), plain(spec), pinned, meta.get(session.db, "model_path"), engine, has_mid)
 
 
 def refuse_contradictions(session: Session | Settings) -> None:
@@ -206,6 +209,7 @@ def eval_job(session: Session, judge: Judge, *, split: Split, model: Path, out_d
         keep_output=split in ("mid", "dev"),
         device=config.model.device,
         dtype=config.model.dtype,
+        direction=metric.direction,
         server=judge.engine.server,
     )
 

@@ -11,19 +11,20 @@ import secrets
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from evo import registry
-from evo.config import RecipeConfig, ResourceSpec
+from evo.config import RecipeConfig, ResourceSpec, RewardSpec
 from evo.data import mix, seal
 from evo.domain.attempt import Attempt
 from evo.domain.experiment import ROOT, Experiment
 from evo.domain.job import AttemptFolder, Job, RunFacts, Stage
 from evo.errors import NotFound, Refused
 from evo.files import read_json, sha256_json, write_json
-from evo.lightdata import dataclass
-from evo.ops.judge import Judge, base_model, eval_job, evaluate_stage, ordinary, pinned_items
+from evo.lightdata import dataclass, replace
+from evo.ops.judge import Judge, base_model, eval_job, evaluate_stage, ordinary, pinned_items, scorer_facts
 from evo.ops.serving import keep
 from evo.ops.track import tree_name
 from evo.runner.environment import make_folders, run_environment
@@ -36,6 +37,9 @@ from evo.validation import plain
 from evo.workspace.pin import ModelPin, verify_model
 from evo.workspace.recipes import load_recipe
 from evo.workspace.repository import commit_worktree, ensure_worktree
+
+STOP_GRACE_S = 60.0
+"""How long a page may take to end by itself after `evo stop`; a command is not asked."""
 
 
 @dataclass(frozen=True)
@@ -204,7 +208,21 @@ def run_facts(session: Session, experiment: Experiment, content: Content, judge:
         system_prompt=judge.pinned.system_prompt,
         chat_template=judge.pinned.chat_template,
         init_from=experiment.start_from,
+        rewards=[reward_term(session, experiment, term) for term in content.recipe.rewards],
+        scorer=scorer_facts(session, judge),
     )
+
+
+def reward_term(session: Session, experiment: Experiment, term: RewardSpec) -> dict[str, object]:
+    """A reward as recipe.yaml has it: `file` beside recipe.yaml, `model` there or in the workspace (else a hub id)."""
+    recipe = session.layout.worktree(experiment.id) / "recipe"
+    found = plain(term)
+    if term.file:
+        found["file"] = str(recipe / term.file)
+    places = [folder / term.model for folder in (recipe, session.layout.root) if term.model]
+    if place := next((place for place in places if place.exists()), None):
+        found["model"] = str(place)
+    return cast(dict[str, object], found)
 
 
 def build_job(
@@ -219,8 +237,15 @@ def build_job(
     job = eval_job(
         session, judge, split="dev", model=model, out_dir=folder.eval_dir, items=pinned_items(session, "dev")
     )
+    ordered = None
+    if judge.has_mid:
+        mid = import_module("evo.ops.mid")  # which a workspace without a mid slice does not pay
+        job = mid.with_mid(session, judge, job)
+        ordered = mid.order(session, judge, experiment, content.recipe, folder) if trains else None
+        facts = replace(facts, mid=ordered.facts if ordered else None)
     write_json(folder.eval_job, plain(job), mode=0o600)
     run = session.config.run
+    is_command = "argv" in experiment.params
     return Job(
         experiment=experiment.id,
         attempt=attempt.n,
@@ -228,12 +253,15 @@ def build_job(
         train=train_stage(session, content, facts, folder, options.timeout_s) if trains else None,
         evaluate=evaluate_stage(session, folder),
         run=facts,
+        mid=ordered.stage if ordered else None,
+        skips_regressed=ordered is not None and ordered.skips_regressed,
+        stop_grace_s=0.0 if is_command else STOP_GRACE_S,
         controller=None if options.detach else current(),
         gpus=content.recipe.resources.gpus,
         slots=run.slots,
         slots_dir=str(session.layout.slots),
         grace_s=run.grace_s,
-        no_output_is_failure="argv" not in experiment.params,
+        no_output_is_failure=not is_command,
     )
 
 

@@ -230,7 +230,8 @@ def _score_experiment(db: sqlite3.Connection, finished: Finished) -> None:
     db.execute(
         f"UPDATE experiment SET {places}, score_mean = :mean, score_se = :se, score_n = :n_items, epoch = :epoch,"
         " gain = :gain, gain_var = :gain_var, seeds = :seeds, is_regressed = 0,"
-        " state_reason = iif(state_class = 'regressed', '', state_reason), state_class = iif(state_class = 'regressed', '', state_class),"
+        " state_reason = iif(state_class = 'regressed', '', state_reason),"
+        " state_class = iif(state_class = 'regressed', '', state_class),"
         " is_noop = iif(:is_primary OR primary_attempt IS NULL, :is_noop, is_noop),"
         " has_forbidden = :has_forbidden OR (has_forbidden AND NOT :is_primary),"
         " primary_attempt = iif(:is_primary OR primary_attempt IS NULL, :n, primary_attempt),"
@@ -276,7 +277,7 @@ def _open_unscored(db: sqlite3.Connection, finished: Finished) -> None:
 
 
 def _add_mid(db: sqlite3.Connection, attempt_id: int, finished: Finished) -> None:
-    if not finished.mid:
+    if not finished.mid or finished.outcome == "trained":  # the end of the attempt brings them
         return
     mid.insert(db, attempt_id, finished.mid)
     best = next((row for row in finished.mid if row.is_best), None)

@@ -135,7 +135,8 @@ def _replace_score(db: sqlite3.Connection, epoch: Epoch, where: str) -> None:
     db.execute(
         "UPDATE experiment SET score_mean = ?, score_se = ?, score_n = ?, epoch = ?, gain = ?, gain_var = ?, seeds = ?,"
         " has_forbidden = ?, primary_attempt = iif(? OR primary_attempt IS NULL, ?, primary_attempt), updated_at = ?,"
-        " state_reason = iif(state_class = 'regressed', '', state_reason), state_class = iif(state_class = 'regressed', '', state_class),"
+        " state_reason = iif(state_class = 'regressed', '', state_reason),"
+        " state_class = iif(state_class = 'regressed', '', state_class),"
         " is_regressed = 0"
         " WHERE id = ?",
         (
