@@ -43,7 +43,7 @@ class Progress(TrainerCallback):  # type: ignore[misc]
         self.is_base = is_base
         self.best = run.folder / "best"
         self.steps = run.folder / "steps"
-        self._end = 0
+        self.every, self._end = 0, 0
         self._since = self._saving = self._saved_at = time.monotonic()
         self._save_seconds = 0.0
         self._earlier_tokens = self._seen_tokens = 0
@@ -58,7 +58,7 @@ class Progress(TrainerCallback):  # type: ignore[misc]
     def on_train_begin(self, args: Any, state: Any, _control: Any, **others: Any) -> None:
         steps = math.ceil(len(others["train_dataloader"]) / args.gradient_accumulation_steps)
         mid = self.run.mid
-        state.save_steps = (mid and mid.every) or max(1, min(math.ceil(steps / 4), 200))
+        self.every = (mid and mid.every) or max(1, min(math.ceil(steps / 4), 200))
         self._end = self._last_step(state.max_steps)
         self._seen_tokens = state.num_input_tokens_seen
         if state.num_input_tokens_seen:  # the trainer goes on counting
@@ -67,11 +67,11 @@ class Progress(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, _args: Any, state: Any, control: Any, **_others: Any) -> None:
         self._saving = time.monotonic()
-        is_last = state.global_step >= self._end
-        if control.should_save and not is_last and self.run.mid is None:
-            control.should_save = agreed(self._save_seconds <= _SAVING_SHARE * (self._saving - self._saved_at))
-        if is_last or agreed(self.run.should_stop):
+        if state.global_step >= self._end or agreed(self.run.should_stop):
             control.should_save = control.should_training_stop = True
+        elif state.global_step % self.every == 0:
+            is_cheap = self._save_seconds <= _SAVING_SHARE * (self._saving - self._saved_at)
+            control.should_save |= self.run.mid is not None or agreed(is_cheap)
 
     def on_save(self, _args: Any, state: Any, control: Any, **_others: Any) -> None:
         checkpoint = self.run.checkpoint_dir / f"checkpoint-{state.global_step}"

@@ -101,7 +101,8 @@ class Setup:
             "logging_first_step": True,
             "logging_nan_inf_filter": False,
             "disable_tqdm": True,
-            "save_strategy": "steps",  # how many of them, Progress says when it knows the length of an epoch
+            "save_strategy": "steps",
+            "save_steps": 10**9,  # Progress says when, once it knows how long an epoch is
             "save_total_limit": 2,  # one is whole while the other is written
             "report_to": "none",
         }
