@@ -27,12 +27,17 @@ def list_() -> Reply:
 
 
 @app.command()
-def show(name: Name) -> Reply:
-    """evo recipe show sft
+def show(
+    name: Name,
+    model: Annotated[
+        str, typer.Option(metavar="DIR|HF_ID", help="Advise on a LoRA's learning rate for this model.")
+    ] = "",
+) -> Reply:
+    """evo recipe show sft --model ./model
 
     Technique, data, and every parameter with type, default and range.
     """
-    return Reply(ops.show(name), (Hint(f"evo recipe copy {name}", "make it your own and edit it"),))
+    return Reply(ops.show(name, model=model), (Hint(f"evo recipe copy {name}", "make it your own and edit it"),))
 
 
 @app.command()

@@ -61,6 +61,17 @@ class ParamView:
 
 
 @dataclass(frozen=True)
+class RateAdvice:
+    """Where to begin a search for the learning rate of a LoRA; None with the reason where nothing is known."""
+
+    model: str
+    family: str
+    hidden_size: int | None
+    lora_learning_rate: float | None
+    reason: str
+
+
+@dataclass(frozen=True)
 class RecipeDetailView:
     name: str
     technique: str
@@ -71,6 +82,7 @@ class RecipeDetailView:
     folder: str
     data: list[str]
     params: list[ParamView]
+    advice: RateAdvice | None = None
 
 
 @dataclass(frozen=True)

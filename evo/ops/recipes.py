@@ -7,6 +7,7 @@ from pathlib import Path
 from evo.config import ParamSpec
 from evo.domain.upkeep_views import ParamView, RecipeCheckView, RecipeDetailView, RecipeRowView, RecipesView
 from evo.errors import FileFormatError, NotAWorkspace
+from evo.ops.advice import advise
 from evo.workspace import recipe_check, recipes
 from evo.workspace.layout import Layout, find_root
 
@@ -38,7 +39,8 @@ def listing() -> tuple[RecipesView, tuple[str, ...]]:
     return RecipesView(rows), tuple(warnings)
 
 
-def show(name: str) -> RecipeDetailView:
+def show(name: str, *, model: str = "") -> RecipeDetailView:
+    """`model`: whose learning rate is advised on, a folder or a hub id; empty: nobody's."""
     layout = here()
     found = recipes.load_recipe(layout, recipes.find_folder(layout, name))
     config = found.config
@@ -52,6 +54,7 @@ def show(name: str) -> RecipeDetailView:
         folder=str(found.folder),
         data=[part.source for part in config.data.train],
         params=[ParamView(name, spec.type, spec.default, span(spec), spec.doc) for name, spec in config.params.items()],
+        advice=advise(model) if model else None,
     )
 
 

@@ -11,6 +11,7 @@ from evo.domain.upkeep_views import (
     GarbageView,
     InitView,
     LeaksView,
+    RateAdvice,
     RecipeCheckView,
     RecipeDetailView,
     RecipesView,
@@ -59,7 +60,16 @@ def recipe(view: RecipeDetailView) -> list[Block]:
         Text(f"  starts from {view.init_from}; reward: {view.reward_shape}; data: {', '.join(view.data) or 'none'}"),
     ]
     rows = [(p.name, p.type, "required" if p.default is None else str(p.default), p.range, p.doc) for p in view.params]
-    return [*head, Table(("PARAMETER", "TYPE", "DEFAULT", "RANGE", "WHAT IT IS"), rows)]
+    return [*head, Table(("PARAMETER", "TYPE", "DEFAULT", "RANGE", "WHAT IT IS"), rows), *rate_advice(view.advice)]
+
+
+def rate_advice(advice: RateAdvice | None) -> list[Block]:
+    if advice is None:
+        return []
+    if advice.lora_learning_rate is None:
+        return [Text(f"no advice on the learning rate: {advice.reason}", "yellow")]
+    size = f"{advice.family}, hidden size {advice.hidden_size}"
+    return [Text(f"a LoRA on {advice.model} ({size}) begins at learning_rate={advice.lora_learning_rate:.2e}", "green")]
 
 
 def recipe_check(view: RecipeCheckView) -> list[Block]:
