@@ -14,6 +14,19 @@ from evo.lightdata import dataclass
 from evo.workspace.recipes import CONFIG, PAGE, read_config, validated
 
 _ELSEWHERE = ("hf://", "artifact:")
+_SPREADING = ("auto", "balanced", "balanced_low_0", "sequential")
+_QUANTISES = "trains on weights that the evaluation never sees; the parameter method=qlora is the way to four bits"
+_OFFLOADS = "moves weights off the device that the trainer computes on"
+_WHY = {
+    "device_map": "spreads the model over devices that the trainer does not know of",
+    "offload_folder": _OFFLOADS,
+    "offload_state_dict": _OFFLOADS,
+    "offload_buffers": _OFFLOADS,
+    "max_memory": _OFFLOADS,
+    "load_in_8bit": _QUANTISES,
+    "load_in_4bit": _QUANTISES,
+    "use_cache": "keeps a cache of keys and values that training has no use for",
+}
 
 
 @dataclass(frozen=True)
@@ -56,18 +69,55 @@ def _faults_of_config(folder: Path, workspace: Path | None) -> Iterator[Fault]:
             yield Fault(str(path), None, f"field data.train[{index}].source: {workspace / part.source} does not exist")
 
 
+def misplacements(folder: Path) -> list[Fault]:
+    """Where a page has its model spread, offloaded, quantised or cached in a way that a trainer cannot train on.
+
+    A page that is not Python has none: the run itself will say so.
+    """
+    return [fault for path, tree in _pages(folder) if isinstance(tree, ast.AST) for fault in _misplacements(path, tree)]
+
+
 def _faults_of_pages(folder: Path) -> Iterator[Fault]:
+    for path, tree in _pages(folder):
+        if isinstance(tree, SyntaxError):
+            yield Fault(str(path), tree.lineno, f"is not Python: {tree.msg}")
+        else:
+            yield from _misplacements(path, tree)
+
+
+def _pages(folder: Path) -> Iterator[tuple[Path, ast.AST | SyntaxError]]:
     for path in sorted(folder.glob("*.py")):
         try:
-            tree = ast.parse(path.read_bytes(), filename=str(path))
+            yield path, ast.parse(path.read_bytes(), filename=str(path))
         except SyntaxError as error:
-            yield Fault(str(path), error.lineno, f"is not Python: {error.msg}")
-            continue
-        for node in ast.walk(tree):
-            if isinstance(node, ast.keyword) and node.arg == "device_map" and _is_auto(node.value):
-                problem = 'device_map="auto" spreads the model over devices that the trainer does not know of'
-                yield Fault(str(path), node.value.lineno, problem)
+            yield path, error
 
 
-def _is_auto(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and node.value == "auto"
+def _misplacements(path: Path, tree: ast.AST) -> Iterator[Fault]:
+    for node in ast.walk(tree):
+        for name, value in _settings(node):
+            if name in _WHY and _is_set(name, value):
+                yield Fault(str(path), value.lineno, f"{name}={ast.unparse(value)} {_WHY[name]}")
+
+
+def _settings(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
+    """`name=value` in a call, `{"name": value}`, and `model.config.name = value`; generating may use a cache."""
+    if isinstance(node, ast.Call):
+        called = ast.unparse(node.func).rpartition(".")[2]
+        passed = [(word.arg, word.value) for word in node.keywords if word.arg]
+        yield from (pair for pair in passed if pair[0] != "use_cache" or called in ("from_pretrained", "from_config"))
+    elif isinstance(node, ast.Dict):
+        for key, value in zip(node.keys, node.values, strict=True):
+            if isinstance(key, ast.Constant) and isinstance(key.value, str) and key.value != "use_cache":
+                yield key.value, value
+    elif isinstance(node, ast.Assign):
+        yield from ((target.attr, node.value) for target in node.targets if isinstance(target, ast.Attribute))
+
+
+def _is_set(name: str, value: ast.expr) -> bool:
+    """Whether a setting asks for what it is named after; a value that is not written out is left alone."""
+    if name == "device_map":
+        return isinstance(value, ast.Constant) and value.value in _SPREADING
+    if name in ("offload_folder", "max_memory"):
+        return not (isinstance(value, ast.Constant) and value.value is None)
+    return isinstance(value, ast.Constant) and value.value is True

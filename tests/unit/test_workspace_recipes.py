@@ -7,7 +7,7 @@ import pytest
 from evo import assets
 from evo.errors import FileFormatError, NotFound, Refused, UsageError
 from evo.workspace.layout import Layout
-from evo.workspace.recipe_check import check
+from evo.workspace.recipe_check import check, misplacements
 from evo.workspace.recipes import copy, find_recipe, load_recipe, names, refresh
 
 GOOD = """\
@@ -117,6 +117,36 @@ def test_check_tells_everything_at_once(tmp_path: Path) -> None:
     found = [(Path(fault.path).name, fault.line) for fault in check(folder)]
     assert found == [("recipe.yaml", 1), ("helper.py", 1), ("train.py", 1)]
     assert "did you mean 'name'?" in str(check(folder)[0])
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('load("m", device_map="auto")', "device_map='auto' spreads"),
+        ('SFTConfig(model_init_kwargs={"device_map": "balanced"})', "device_map='balanced' spreads"),
+        ("load(offload_folder=folder)", "offload_folder=folder moves weights"),
+        ("load(max_memory={0: '1GB'})", "max_memory={0: '1GB'} moves weights"),
+        ("BitsAndBytesConfig(load_in_8bit=True)", "load_in_8bit=True trains on weights that the evaluation never sees"),
+        ('load(**{"load_in_4bit": True})', "method=qlora"),
+        ("AutoModel.from_pretrained(m, use_cache=True)", "use_cache=True keeps a cache"),
+        ("model.config.use_cache = True", "use_cache=True keeps a cache"),
+    ],
+)
+def test_a_page_does_not_place_its_model_by_itself(tmp_path: Path, line: str, says: str) -> None:
+    """A31: no device_map="auto", offload, quantisation or cache of evaluation's kind in training."""
+    folder = write_recipe(tmp_path / "bad", page=f"import x\n{line}\n")
+    assert [(fault.line, says in fault.problem) for fault in check(folder)] == [(2, True)]
+    assert misplacements(folder) == check(folder)
+
+
+def test_what_a_page_may_say_about_placement_is_left_alone(tmp_path: Path) -> None:
+    page = (
+        'load("m", device_map={"": 0}, max_memory=None, load_in_4bit=False, device_map_of="auto")\n'
+        "model.generate(ids, use_cache=True)\nmodel.config.use_cache = False\nauto = 'auto'\n"
+    )
+    assert check(write_recipe(tmp_path / "good", page=page)) == []
+    (tmp_path / "good" / "train.py").write_text("def f(:")
+    assert misplacements(tmp_path / "good") == [], "what is no Python fails by itself"
 
 
 def test_a_missing_page_is_a_fault_unless_argv_stands_in(tmp_path: Path) -> None:
