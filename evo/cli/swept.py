@@ -15,11 +15,15 @@ def swept_reply(swept: Swept, *, failure: EvoError | None = None) -> Reply:
         owed=swept.trained,
         lost=swept.lost,
         running=swept.running,
+        interrupted=swept.interrupted,
         messages={o.experiment: o.message for o in swept.outcomes if o.failure is None},
         failures=failures,
     )
     hints = [Hint(f"evo run {name}", "its evaluation is owed; no attempt is spent") for name in swept.trained]
     hints += [Hint(f"evo run {name}", "its attempt was lost and does not count") for name in swept.lost]
+    hints += [
+        Hint(f"evo run {name}", "it goes on at its last checkpoint; no attempt is spent") for name in swept.interrupted
+    ]
     hints += [Hint(f"evo show {name}", "its score came in") for name in swept.stored]
     warnings = [w for outcome in swept.outcomes for w in outcome.warnings]
     return Reply(view, tuple(hints), tuple(warnings), failure)

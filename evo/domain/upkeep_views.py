@@ -14,6 +14,8 @@ class SweptView:
     owed: list[str]
     lost: list[str]
     running: list[str]
+    interrupted: list[str] = field(default_factory=list)
+    """Training was cut off: `evo run` goes on at the last checkpoint."""
     messages: dict[str, str] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
 

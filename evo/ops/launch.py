@@ -44,7 +44,7 @@ STOP_GRACE_S = 60.0
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How to run; `evaluate_only` takes up a trained attempt at its evaluation."""
+    """How to run. `evaluate_only` takes up a trained attempt at its evaluation, `resumes` an interrupted one."""
 
     executor: str
     seed: int | None = None
@@ -52,6 +52,7 @@ class RunOptions:
     detach: bool = False
     rerun: bool = False
     evaluate_only: bool = False
+    resumes: Attempt | None = None
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,12 @@ def start_hash(session: Session, experiment: Experiment) -> str:
     return attempts.get(session.db, origin.id, origin.primary_attempt).weights_hash or ""
 
 
+def refuse_misplaced(recipe: Path) -> None:
+    """Refused where a page spreads, offloads or quantises its model by itself."""
+    if faults := import_module("evo.workspace.recipe_check").misplacements(recipe):
+        raise Refused(str(faults[0]), hint="load the model plainly: the trainer and the launcher place it")
+
+
 def prepare(session: Session, experiment: Experiment) -> Content:
     """Commit the worktree and resolve what the recipe declares. Slow work, outside any transaction."""
     if experiment.id == ROOT:
@@ -132,6 +139,8 @@ def prepare(session: Session, experiment: Experiment) -> Content:
         return Content(experiment.commit, "root", RecipeConfig(name="base", technique="base"), None, None)
     worktree = ensure_worktree(session.layout, experiment)
     recipe = load_recipe(session.layout, worktree / "recipe").config
+    if "argv" not in experiment.params:
+        refuse_misplaced(worktree / "recipe")
     data = resolve_data(session, recipe) if recipe.data.train else None
     start = start_weights(session, experiment)
     committed = commit_worktree(session.layout, experiment.id, f"{experiment.id}: {experiment.hypothesis[:60]}")
@@ -273,6 +282,11 @@ def submit(session: Session, work: Work, judge: Judge, *, executor: Executor, op
     if options.evaluate_only:
         owed = next(a for a in attempts.of(session.db, experiment.id) if a.state == "trained")
         attempt = attempts.take_up(session.db, experiment.id, owed.n, token=token, controller=controller)
+    elif options.resumes is not None:
+        bearer = {"token": token, "controller": controller}
+        attempt = attempts.resume(session.db, options.resumes, **bearer, is_detached=options.detach)
+        place = session.layout.attempt(experiment.id, attempt.n)
+        import_module("evo.ops.resume").make_ready(place, resumes=attempt.resumes)
     else:
         attempt = attempts.claim(
             session.db,

@@ -11,7 +11,8 @@ from evo.beliefs import form_beliefs, remember_best
 from evo.domain.attempt import Attempt
 from evo.domain.experiment import DISCARD_CLASSES, ROOT
 from evo.errors import Busy, Denied, EvoError, Refused, UsageError, nearest
-from evo.lightdata import dataclass
+from evo.lightdata import dataclass, replace
+from evo.ops import resume
 from evo.ops.collect import Collected, collect, controller_of
 from evo.ops.leaks import leaks_of
 from evo.ops.progress import OnTick, silent
@@ -30,6 +31,7 @@ class Swept:
     trained: list[str]
     lost: list[str]
     running: list[str]
+    interrupted: list[str]
     outcomes: list[RunOutcome]
 
 
@@ -42,13 +44,16 @@ def discard(session: Session, identifier: str, *, reason: str, class_: str = "hy
     if identifier == ROOT:
         raise Refused(f"{ROOT} is the baseline and is never discarded")
     experiment = experiments.get(session.db, identifier)
-    if any(a.outcome is None and a.state != "trained" for a in attempts.of(session.db, identifier)):
+    live = attempts.live_of(session.db, identifier)
+    if live is not None and live.state != "trained" and not live.is_interrupted:
         raise Busy(f"{identifier} is running", hint=f"evo abort {identifier}")
     if experiment.state == "committed":
         raise Refused(
             f"{identifier} is committed and is never discarded", hint=f"branch past it: evo new --parent {identifier}"
         )
     experiments.move(session.db, identifier, "discarded", reason=reason, class_=class_)
+    if live is not None and live.is_interrupted:
+        resume.give_up(session, live, why="then discarded")
     remember_best(session, form_beliefs(session))
     return f"{identifier} is discarded ({class_}: {reason}); its diff and results stay"
 
@@ -75,7 +80,10 @@ def abort(session: Session, identifier: str, *, patience_s: float = 60.0) -> str
     records.touch(str(folder.cancel))
     deadline = time.monotonic() + session.config.run.grace_s + patience_s
     while time.monotonic() < deadline:
-        if collect(session, live).ending != "running":
+        ending = collect(session, live).ending
+        if ending == "interrupted":
+            resume.give_up(session, attempts.get(session.db, identifier, live.n), why="then aborted")
+        if ending != "running":
             return f"{identifier} attempt {live.n} is ended"
         if attempts.get(session.db, identifier, live.n).outcome is not None:
             return f"{identifier} attempt {live.n} is ended"
@@ -95,7 +103,7 @@ def sync(session: Session, on_tick: OnTick = silent, *, go_on: bool = True) -> S
 
     No training is started. What is still owed afterwards has failed again, and says why.
     """
-    swept = Swept([], [], [], [], [])
+    swept = Swept([], [], [], [], [], [])
     for attempt in attempts.live(session.db):
         if attempt.state == "trained":
             swept.trained.append(attempt.experiment)
@@ -138,7 +146,7 @@ def wait(session: Session, identifiers: list[str], *, timeout_s: float, on_tick:
     for identifier in identifiers:
         experiments.get(session.db, identifier)
     deadline = time.monotonic() + timeout_s
-    total = Swept([], [], [], [], [])
+    total = Swept([], [], [], [], [], [])
     pause = 0.02
     while True:
         swept = sync(session, on_tick, go_on=False)
@@ -146,7 +154,7 @@ def wait(session: Session, identifiers: list[str], *, timeout_s: float, on_tick:
             getattr(total, name).extend(getattr(swept, name))
         running = [name for name in swept.running if not identifiers or name in identifiers]
         if not running:
-            return Swept(total.stored, swept.trained, total.lost, swept.running, total.outcomes)
+            return replace(swept, stored=total.stored, lost=total.lost, outcomes=total.outcomes)
         if time.monotonic() >= deadline:
             raise Busy(
                 f"still running after {timeout_s:g} s: {', '.join(running)}", hint="evo wait again, or evo abort"

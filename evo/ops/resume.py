@@ -12,12 +12,14 @@ import time
 
 from evo.domain.attempt import MOST_RESUMES, Attempt
 from evo.domain.job import AttemptFolder, Result
+from evo.errors import Refused
 from evo.files import read_json
 from evo.recipe import checkpoints
 from evo.runner import process
 from evo.runner.recover import Finding
 from evo.session import Session
 from evo.store import record
+from evo.store.record import Finished
 
 _UNORDERED = ("signal", "out_of_memory", "stopped")
 """`stopped`: `evo stop` had to end a page that did not hand over in time; its checkpoints are good."""
@@ -64,6 +66,27 @@ def seconds_trained(folder: AttemptFolder, result: Result | None) -> float:
     if seen.get("stage") != "training" or age is None or not isinstance(seen.get("since"), float):
         return 0.0
     return max(0.0, time.time() - age - float(seen["since"]))
+
+
+def goes_on(session: Session, attempt: Attempt, content_hash: str, *, seed: int | None) -> bool:
+    """Whether an interrupted attempt is taken up. False, and it is ended, where its content was changed meanwhile."""
+    if seed is not None and seed != attempt.seed:
+        raise Refused(
+            f"attempt {attempt.n} of {attempt.experiment}, with seed {attempt.seed}, was {attempt.message}",
+            hint=f"evo run {attempt.experiment} goes on with it, evo abort {attempt.experiment} gives it up",
+        )
+    if content_hash == attempt.content_hash:
+        return True
+    give_up(session, attempt, why="its content was changed before it could go on")
+    return False
+
+
+def give_up(session: Session, attempt: Attempt, *, why: str) -> None:
+    """End an interrupted attempt, which counts as killed."""
+    ended = Finished(
+        attempt.experiment, attempt.n, attempt.token, "killed", failure="aborted", message=f"{attempt.message}; {why}"
+    )
+    record.finish(session.db, ended)
 
 
 def make_ready(folder: AttemptFolder, *, resumes: int) -> None:

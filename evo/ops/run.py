@@ -79,18 +79,13 @@ def run_one(session: Session, request: RunRequest, identifier: str, on_tick: OnT
     experiment = experiments.get(session.db, identifier)
     if identifier != ROOT and (found := sealed_copies(session, ensure_worktree(session.layout, experiment))):
         condemn(session, experiment, found)
-    if known.owed is None and not is_due(session, experiment, request):
-        return RunOutcome(experiment.id, FINISHED_BEFORE, warnings=warnings)
-    options = replace(options, evaluate_only=known.owed is not None)
+    if known.is_nothing and (outcome := settled(session, experiment, request, on_tick)) is not None:
+        return replace(outcome, warnings=(*warnings, *outcome.warnings))
     with warm_executor(options.executor) as executor:
-        if known.owed is not None:
-            content = trained_content(session, experiment, known.owed)
-        else:
-            content = prepare(session, experiment)
-            refuse_leaks(session, experiment, content)
-            refuse_repeats(session, experiment, content, request)
+        content, options = ready(session, experiment, known, request=request, options=options)
         work = Work(experiment, content)
-        if known.owed is None and wants_trial(session, experiment):
+        is_fresh = not options.evaluate_only and options.resumes is None
+        if is_fresh and wants_trial(session, experiment):
             smoke = import_module("evo.ops.smoke")  # 10 ms, which a recipe of one command does not pay
             smoke.before_first_run(session, work, judge, executor=executor, options=options, on_tick=on_tick)
         warnings = (*warnings, *track.start(session))
@@ -131,10 +126,16 @@ def next_pending(session: Session) -> str:
 
 
 class TakenIn(NamedTuple):
-    """What an earlier run has left: an evaluation that is owed, or an end that nobody had stored yet."""
+    """What an earlier run has left: an evaluation that is owed, an end that nobody had stored yet, or a training that
+    was cut off and can go on."""
 
     owed: Attempt | None = None
     stored: Collected | None = None
+    cut_off: Attempt | None = None
+
+    @property
+    def is_nothing(self) -> bool:
+        return self == TakenIn()
 
 
 def take_in(session: Session, experiment: str) -> TakenIn:
@@ -149,17 +150,58 @@ def take_in(session: Session, experiment: str) -> TakenIn:
         if collected.ending == "stored":
             return TakenIn(stored=collected)
     now = attempts.get(session.db, experiment, live.n)
+    if now.is_interrupted:
+        return TakenIn(cut_off=now)
     return TakenIn(owed=now if now.state == "trained" else None)
 
 
-def is_due(session: Session, experiment: Experiment, request: RunRequest) -> bool:
-    """True when a run would bring something: no score yet, a new seed, edited content, or `--rerun`."""
+def ready(
+    session: Session, experiment: Experiment, known: TakenIn, *, request: RunRequest, options: RunOptions
+) -> tuple[Content, RunOptions]:
+    """What is to be run, and how: a fresh attempt, one that goes on at its checkpoint, or the evaluation of one."""
+    if known.owed is not None:
+        return trained_content(session, experiment, known.owed), replace(options, evaluate_only=True)
+    content = prepare(session, experiment)
+    refuse_leaks(session, experiment, content)
+    if known.cut_off is not None:
+        refuse_standing(experiment)
+        if import_module("evo.ops.resume").goes_on(session, known.cut_off, content.content_hash, seed=request.seed):
+            return content, replace(options, resumes=known.cut_off)
+    refuse_repeats(session, experiment, content, request)
+    return content, options
+
+
+def settled(session: Session, experiment: Experiment, request: RunRequest, on_tick: OnTick) -> RunOutcome | None:
+    """What there is to tell without training; None where a run is due. A regressed experiment gets its score first."""
+    refuse_standing(experiment)
+    n = evaluate_after_all(session, experiment, on_tick) if experiment.is_regressed else 0
+    if is_due(session, experiments.get(session.db, experiment.id) if n else experiment, request):
+        return None
+    if n:
+        return conclude(session, Collected(experiment.id, n, "stored"), (), on_tick)
+    return RunOutcome(experiment.id, FINISHED_BEFORE)
+
+
+def evaluate_after_all(session: Session, experiment: Experiment, on_tick: OnTick) -> int:
+    """Score a regressed experiment, which nobody did; the number of its attempt. 0 where its worktree was edited: that
+    is to be trained, not this."""
+    if prepare(session, experiment).content_hash != experiment.content_hash or experiment.primary_attempt is None:
+        return 0
+    epoch.rescore(session, experiment.id, on_tick)
+    return experiment.primary_attempt
+
+
+def refuse_standing(experiment: Experiment) -> None:
     if experiment.state == "contaminated":
         raise Denied(f"{experiment.id} is contaminated: {experiment.state_reason}", hint=f"evo restore {experiment.id}")
     if experiment.state == "discarded":
         raise Refused(
             f"{experiment.id} is {experiment.state}: {experiment.state_reason}", hint=f"evo restore {experiment.id}"
         )
+
+
+def is_due(session: Session, experiment: Experiment, request: RunRequest) -> bool:
+    """True when a run would bring something: no score yet, a new seed, edited content, or `--rerun`."""
     if experiment.score_mean is None:
         return True
     if experiment.id == ROOT:
@@ -270,6 +312,10 @@ def _concluded(session: Session, collected: Collected, warnings: tuple[str, ...]
         return RunOutcome(collected.experiment, "", failure, warnings)
     if collected.experiment == ROOT:
         return RunOutcome(ROOT, "the baseline has its score", warnings=warnings)
+    experiment = experiments.get(session.db, collected.experiment)
+    if experiment.is_regressed:
+        why = f"open, not evaluated: {experiment.state_reason}; evo run {experiment.id} evaluates it all the same"
+        return RunOutcome(experiment.id, why, warnings=warnings)
     try:
         message = gating.after_score(session, collected.experiment, on_tick)
     except EvoError as error:
@@ -289,6 +335,9 @@ def failure_of(session: Session, stored: Attempt, *, log: str = "") -> EvoError 
         return RunFailed(f"{name} was lost and does not count: {stored.message}", hint=f"evo run {identifier}")
     if stored.outcome == "timed_out":
         return RunTimedOut(f"{name} ran into its timeout", hint="--timeout 4h, or run.timeout in evo.yaml")
+    if stored.is_interrupted:
+        hint = f"evo run {identifier} goes on from there, no attempt is spent; log: {where}"
+        return RunFailed(f"{name} was {stored.message}", hint=hint)
     if stored.outcome is None:
         hint = f"evo run {identifier} evaluates again, no attempt is spent; log: {where}"
         return RunFailed(f"{name} is trained, but its evaluation failed: {stored.message}", hint=hint)

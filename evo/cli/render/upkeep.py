@@ -129,7 +129,13 @@ def _check(check: CheckView) -> list[str | Cell]:
 def swept(view: SweptView) -> list[Block]:
     blocks: list[Block] = [Text(f"{name}: {said}") for name, said in view.messages.items()]
     blocks += [Text(f"{name}: {said}", "red") for name, said in view.failures.items()]
-    for names, said in ((view.owed, "evaluation owed"), (view.lost, "lost, does not count"), (view.running, "running")):
+    kinds = (
+        (view.owed, "evaluation owed"),
+        (view.interrupted, "interrupted: evo run goes on"),
+        (view.lost, "lost, does not count"),
+        (view.running, "running"),
+    )
+    for names, said in kinds:
         blocks += [Text(f"{name}: {said}") for name in names]
     return blocks or [Text("nothing to take in")]
 
