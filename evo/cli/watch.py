@@ -14,7 +14,7 @@ import typer
 
 from evo.cli.live.show import can_draw, shown
 from evo.cli.options import leaf
-from evo.cli.output import say
+from evo.cli.output import say, warn
 from evo.cli.render.runs import ended_line, watched_line
 from evo.domain.run_views import EndedView, WatchedView
 from evo.domain.views import Reply, as_data
@@ -67,10 +67,12 @@ def line_of(event: Event) -> str:
 def follow(tell: Callable[[Event], None], *, every_s: float) -> None:
     """Tell of each run when it begins, when its stage or step has changed and `every_s` are over, and when it ends.
 
-    Ends when nothing runs.
+    Ends when nothing runs, and says on standard error that nothing did where that is so from the start.
     """
     told: dict[str, tuple[float, tuple[object, ...]]] = {}
     with open_session(readonly=True) as session:
+        if not watch_view(session).running:
+            warn("nothing is running")
         while True:
             now = {view.id: view for view in watch_view(session).running}
             for name in [name for name in told if name not in now]:
