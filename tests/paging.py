@@ -38,7 +38,7 @@ OWN |= {
     "rloo": {"beta": 0.0, "epsilon_high": 0.2, "normalize_advantages": False, **_GROUPS},
     "rft": {
         "epochs": 2, "steps_per_round": 2, "max_steps": 0, "prompts": 8, "samples": 4, "keep": 2, "min_reward": 0.5,
-        "sampling_batch": 16, **_DRAWN,
+        "sampling_batch": 16, **_DRAWN, "max_new_tokens": 40,
     },
 }  # fmt: skip
 SUMS = [{"prompt": f"{k}+1=", "target": str(k + 1)} for k in range(10, 42)]

@@ -11,6 +11,7 @@ import os
 import random
 import statistics
 from dataclasses import replace
+from pathlib import Path
 
 from evo import recipe
 from evo.recipe import rewards, sampling, training
@@ -69,22 +70,30 @@ class Rounds(TrainerCallback):
             path.unlink()  # drawn from weights that a kill has taken
 
     def on_epoch_begin(self, _args, state, _control, model=None, **_others) -> None:
-        p = self.setup.run.params
         began = state.global_step - state.global_step % self.steps
-        drawn, is_new = sampling.once(self.folder / f"{began:06d}.jsonl", lambda: self.draw(model, began))
-        kept = survivors(drawn, keep=p.keep, min_reward=p.min_reward)
+        drawn, is_new = sampling.once(self.file(began), lambda: self.draw(model, began))
+        kept = self.kept_of(drawn)
         if is_new:
             self.report(drawn, kept, step=began)
-        if not kept and not self.learned:
-            best = max(answer.reward for answer in drawn)
-            raise SystemExit(f"none of {len(drawn)} answers is worth min_reward {p.min_reward}; the best has {best}")
-        self.is_over = not kept
-        self.learned = kept or self.learned
-        random.Random(f"{self.setup.run.seed}/{began}").shuffle(self.learned)
+        if not kept and began == 0:
+            wanted, best = self.setup.run.params.min_reward, max(answer.reward for answer in drawn)
+            raise SystemExit(
+                f"none of {len(drawn)} answers ended and is worth min_reward {wanted}; the best has {best}"
+            )
+        while not kept:  # this round teaches nothing: one more step on the last that did, and the run is over
+            self.is_over, began = True, began - self.steps
+            kept = self.kept_of(sampling.once(self.file(began), list)[0])
+        self.learned = random.Random(f"{self.setup.run.seed}/{began}").sample(kept, len(kept))
 
     def on_step_end(self, _args, _state, control, **_others) -> None:
-        if self.is_over:  # a round without survivors teaches nothing
+        if self.is_over:
             control.should_save = control.should_training_stop = True
+
+    def file(self, step: int) -> Path:
+        return self.folder / f"{step:06d}.jsonl"
+
+    def kept_of(self, drawn: list[sampling.Drawn]) -> list[sampling.Drawn]:
+        return survivors(drawn, keep=self.setup.run.params.keep, min_reward=self.setup.run.params.min_reward)
 
     def draw(self, model, step: int) -> list[sampling.Drawn]:
         """This process's share of the round's answers, rewarded."""
