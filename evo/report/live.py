@@ -18,16 +18,21 @@ from evo.store import attempts
 
 
 class Live(NamedTuple):
-    """Each live attempt stands in one list; `trained` names experiments whose evaluation is owed."""
+    """Each live attempt stands in one list; `trained` names experiments whose evaluation is owed, `interrupted` those
+    whose training goes on when they are run again."""
 
     running: list[RunningView]
     stale: list[RunningView]
     trained: list[str]
+    interrupted: list[str]
 
 
 def live(session: Session) -> Live:
-    found = Live([], [], [])
+    found = Live([], [], [], [])
     for attempt in attempts.live(session.db):
+        if attempt.is_interrupted:
+            found.interrupted.append(attempt.experiment)
+            continue
         if attempt.state == "trained":
             found.trained.append(attempt.experiment)
             continue
@@ -40,7 +45,7 @@ def live(session: Session) -> Live:
 
 def at_work(session: Session, attempt: Attempt) -> bool:
     """True when this attempt is queued or running, and has been heard of: a crash does not leave it behind."""
-    if attempt.state not in ("queued", "running"):
+    if attempt.state not in ("queued", "running") or attempt.is_interrupted:
         return False
     folder = session.layout.attempt(attempt.experiment, attempt.n)
     return not is_quiet(running_view(attempt, folder), folder, patience_s=session.config.run.stale_after_s)

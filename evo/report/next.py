@@ -53,6 +53,8 @@ def unfinished(now: Live) -> Iterator[Hint]:
         yield Hint("evo sync", f"{len(finished)} finished and not taken in yet: {', '.join(finished[:3])}")
     for name in now.trained:
         yield Hint(f"evo run {name}", "it is trained; only its evaluation is owed, and that costs no attempt")
+    for name in now.interrupted:
+        yield Hint(f"evo run {name}", "its training was cut off and goes on at its last checkpoint")
     busy = [entry.id for entry in now.running if entry.stage != "finished"]
     if busy:
         yield Hint(f"evo wait {' '.join(busy[:3])}", f"{len(busy)} running")
@@ -60,7 +62,7 @@ def unfinished(now: Live) -> Iterator[Hint]:
 
 def planned(session: Session, now: Live) -> Iterator[Hint]:
     """Experiments that were made and have not run, and the newest failure that may be tried again."""
-    at_work = {entry.id for entry in now.running + now.stale} | set(now.trained)
+    at_work = {entry.id for entry in now.running + now.stale} | {*now.trained, *now.interrupted}
     total = nodes.counts(session.db)["pending"]
     oldest = listings.with_state(session.db, "pending", limit=len(at_work) + 1)
     idle = next((entry for entry in oldest if entry.id not in at_work), None)

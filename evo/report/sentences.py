@@ -36,6 +36,8 @@ def sentence(session: Session, experiment: Experiment, tries: list[Attempt], *, 
 def _while_live(session: Session, live: Attempt) -> str:
     if live.state == "trained":
         return f"attempt {live.n} is trained; its evaluation is owed: evo run {live.experiment} costs no attempt"
+    if live.is_interrupted:
+        return f"attempt {live.n} was {live.message}; evo run {live.experiment} goes on from there, no attempt is spent"
     if not at_work(session, live):
         return f"attempt {live.n} has gone quiet: evo recover takes in or ends what is left of it"
     return f"attempt {live.n} is {live.state} since {seconds_since(live.created_at):.0f} s"
@@ -76,6 +78,9 @@ def _committed(facts: Facts) -> str:
 
 
 def _open(facts: Facts) -> str:
+    experiment = facts.experiment
+    if experiment.is_regressed:
+        return f"open, not evaluated: {experiment.state_reason}; evo run {experiment.id} evaluates it all the same"
     return f"kept: open, a legal parent; {next(_why_no_certificate(facts))}"
 
 

@@ -6,6 +6,8 @@ found highest by posterior mean; where that one is out of date, the highest reco
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from evo.domain.experiment import ROOT
 from evo.domain.views import Hint, LooksView, Reply, StatusView
 from evo.report.live import Live, live
@@ -42,6 +44,7 @@ def status_view(session: Session, now: Live) -> StatusView:
         base_score=score_of(experiments.get(db, ROOT)),
         attempts=attempts.count(db),
         trained=now.trained,
+        interrupted=now.interrupted,
     )
 
 
@@ -61,15 +64,21 @@ def best_of(session: Session) -> tuple[str | None, str]:
 
 def hints(view: StatusView, now: Live) -> tuple[Hint, ...]:
     """The most pressing step; `evo next` thinks longer."""
+    return (next(_pressing(view, now)),)
+
+
+def _pressing(view: StatusView, now: Live) -> Iterator[Hint]:
     if now.stale:
-        return (Hint("evo recover", f"{now.stale[0].id} has gone quiet"),)
-    finished = [entry.id for entry in now.running if entry.stage == "finished"]
-    if finished:
-        return (Hint("evo sync", f"{finished[0]} has finished and waits to be taken in"),)
-    if now.trained:
-        return (Hint(f"evo run {now.trained[0]}", "it is trained; its evaluation is owed and costs no attempt"),)
-    if now.running:
-        return (Hint(f"evo wait {now.running[0].id}", "it is running"),)
+        yield Hint("evo recover", f"{now.stale[0].id} has gone quiet")
+    for entry in now.running:
+        if entry.stage == "finished":
+            yield Hint("evo sync", f"{entry.id} has finished and waits to be taken in")
+    for name in now.trained:
+        yield Hint(f"evo run {name}", "it is trained; its evaluation is owed and costs no attempt")
+    for name in now.interrupted:
+        yield Hint(f"evo run {name}", "its training was cut off and goes on at its last checkpoint")
+    for entry in now.running:
+        yield Hint(f"evo wait {entry.id}", "it is running")
     if view.best is None:
-        return (Hint(f"evo run {ROOT}", "the baseline has no score yet"),)
-    return (Hint("evo next", "what to do now, and why"),)
+        yield Hint(f"evo run {ROOT}", "the baseline has no score yet")
+    yield Hint("evo next", "what to do now, and why")

@@ -42,6 +42,8 @@ def status(view: StatusView) -> list[Block]:
         blocks += [Text(""), _running(view)]
     if view.trained:
         blocks += [Text(""), Text(f"evaluation owed: {', '.join(view.trained[:20])}", style="yellow")]
+    for name in view.interrupted[:20]:
+        blocks += [Text(f"interrupted: evo run {name} goes on at its last checkpoint", style="yellow")]
     return blocks
 
 
