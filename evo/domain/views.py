@@ -91,6 +91,8 @@ class CertificateView:
     mode: str
     isolation: str = "none"
     void: bool = False
+    lineage: str = ""
+    """`declared: exp_0004 was adopted` where weights that evo did not train went into it."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,8 @@ class ExperimentView:
     seed: int = 0
     running: bool = False
     noop: bool = False
+    regressed: bool = False
+    """Not evaluated: by mid-evaluation it is clearly worse than its parent."""
     forbidden: bool = False
     created: str = ""
     worktree: str = ""
@@ -197,6 +201,8 @@ class StatusView:
     attempts: int = 0
     trained: list[str] = field(default_factory=list)
     """Experiments whose evaluation is still owed."""
+    interrupted: list[str] = field(default_factory=list)
+    """Experiments whose training was cut off: `evo run` goes on at their last checkpoint."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from evo.beliefs import Beliefs, recall_beliefs
 from evo.clock import seconds_since
-from evo.domain.attempt import Attempt
+from evo.domain.attempt import INTERRUPTED, Attempt
 from evo.domain.experiment import ROOT, Experiment, parse_experiment_id
 from evo.domain.item import Item
 from evo.domain.views import (
@@ -31,7 +31,7 @@ from evo.report.readings import readings_view
 from evo.report.sentences import sentence
 from evo.report.watch import live_vitals
 from evo.session import Session, open_session
-from evo.store import attempts, experiments, gate_rows, listings, notes, results
+from evo.store import attempts, experiments, gate_rows, lineage, listings, notes, results
 
 Z_95 = 1.959963984540054
 MOST = 50
@@ -83,6 +83,7 @@ def experiment_view(session: Session, identifier: str, *, message: str = "") -> 
         seed=experiment.seed,
         running=is_running,
         noop=experiment.is_noop,
+        regressed=experiment.is_regressed,
         forbidden=experiment.has_forbidden,
         created=experiment.created_at,
         worktree=worktree_of(session, identifier),
@@ -153,7 +154,7 @@ def attempt_view(session: Session, attempt: Attempt) -> AttemptView:
 
 def seconds_of(attempt: Attempt) -> float | None:
     """Training and evaluation; while it runs, the time since it was claimed."""
-    if attempt.outcome is None and attempt.state != "trained":
+    if attempt.outcome is None and attempt.state != "trained" and not attempt.is_interrupted:
         return round(seconds_since(attempt.created_at), 1)
     if attempt.train_seconds is None and attempt.eval_seconds is None:
         return None
@@ -173,7 +174,8 @@ def certificate_view(session: Session, experiment: Experiment) -> CertificateVie
         found = every[-1] if every else None
     if found is None:
         return None
-    return CertificateView(found.against, found.passed, found.look, found.mode, found.isolation, found.is_void)
+    said = (found.against, found.passed, found.look, found.mode, found.isolation, found.is_void)
+    return CertificateView(*said, lineage=lineage.declared(session.db, experiment.id))
 
 
 def worktree_of(session: Session, identifier: str) -> str:
@@ -199,12 +201,16 @@ def hints(view: ExperimentView) -> tuple[Hint, ...]:
 def _pressing(view: ExperimentView) -> Iterator[Hint]:
     if view.running:
         yield Hint(f"evo wait {view.id}", "it is running")
+    if any(attempt.class_ == INTERRUPTED and attempt.outcome is None for attempt in view.attempts):
+        yield Hint(f"evo run {view.id}", "it goes on at its last checkpoint; no attempt is spent")
     if any(attempt.state in ("queued", "running") for attempt in view.attempts):
         yield Hint("evo recover", "its attempt has gone quiet")
     if any(attempt.state == "trained" for attempt in view.attempts):
         yield Hint(f"evo run {view.id}", "it is trained; its evaluation is owed")
     if view.state == "pending" or (view.id == ROOT and view.score is None):
         yield Hint(f"evo run {view.id}", "it has not run yet")
+    if view.regressed:
+        yield Hint(f"evo run {view.id}", "evaluates it all the same")
     if view.state == "failed":
         yield Hint(f"evo log {view.id}", "why it failed")
     if view.state == "discarded":
