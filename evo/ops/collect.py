@@ -24,6 +24,7 @@ from evo.gate.statistics import SPREAD_FLOOR, score_error
 from evo.lightdata import dataclass, replace
 from evo.ops.judge import read_results
 from evo.runner import process, recover
+from evo.runner.recover import Finding
 from evo.search.tree import Sighting, sighting
 from evo.session import Session
 from evo.store import attempts, experiments, meta, record, results
@@ -85,7 +86,7 @@ def collect(session: Session, attempt: Attempt) -> Collected:
         return Collected(attempt.experiment, attempt.n, "running")
     if finding.kind != "finished":  # a supervisor that finished has left no process behind
         process.sweep(folder.root, token=attempt.token)
-    if folder.checkpoints.is_dir() and import_module("evo.ops.resume").interrupt(session, attempt, folder, finding):
+    if folder.checkpoints.is_dir() and _goes_on_later(session, attempt, folder, finding):
         return Collected(attempt.experiment, attempt.n, "interrupted", finding.result)
     if finding.kind == "lost" and not is_excused(attempt, folder):
         killed = Result(attempt.token, "killed", "train", failure="supervisor_killed", message=finding.why)
@@ -97,6 +98,14 @@ def collect(session: Session, attempt: Attempt) -> Collected:
         attempt.token, "trained", "evaluate", failure="cut_off", train_seconds=finding.train_seconds
     )
     return store_result(session, attempt, folder, result)
+
+
+def _goes_on_later(session: Session, attempt: Attempt, folder: AttemptFolder, finding: Finding) -> bool:
+    """Left live at its checkpoint: its training was cut off, or it was a partial run. Both are rare, and not imported
+    before there is a checkpoint."""
+    if import_module("evo.ops.resume").interrupt(session, attempt, folder, finding):
+        return True
+    return bool(import_module("evo.ops.partial").set_aside(session, attempt, folder, finding))
 
 
 def store_result(session: Session, attempt: Attempt, folder: AttemptFolder, result: Result) -> Collected:

@@ -53,6 +53,8 @@ class RunOptions:
     rerun: bool = False
     evaluate_only: bool = False
     resumes: Attempt | None = None
+    fidelity: float | None = None
+    """The share of its steps that this attempt trains first; None: all of them."""
 
 
 @dataclass(frozen=True)
@@ -253,6 +255,7 @@ def build_job(
         ordered = mid.order(session, judge, experiment, content.recipe, folder) if trains else None
         facts = replace(facts, mid=ordered.facts if ordered else None)
     write_json(folder.eval_job, plain(job), mode=0o600)
+    facts = replace(facts, fidelity=options.fidelity)
     run = session.config.run
     is_command = "argv" in experiment.params
     return Job(
@@ -263,7 +266,7 @@ def build_job(
         evaluate=evaluate_stage(session, folder),
         run=facts,
         mid=ordered.stage if ordered else None,
-        skips_regressed=ordered is not None and ordered.skips_regressed,
+        skips_regressed=ordered is not None and ordered.skips_regressed and options.fidelity is None,
         stop_grace_s=0.0 if is_command else STOP_GRACE_S,
         controller=None if options.detach else current(),
         gpus=content.recipe.resources.gpus,

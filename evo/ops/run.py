@@ -82,7 +82,8 @@ def run_one(session: Session, request: RunRequest, identifier: str, on_tick: OnT
     if known.is_nothing and (outcome := settled(session, experiment, request, on_tick)) is not None:
         return replace(outcome, warnings=(*warnings, *outcome.warnings))
     with warm_executor(options.executor) as executor:
-        content, options = ready(session, experiment, known, request=request, options=options)
+        content, options, notes = ready(session, experiment, known, request=request, options=options)
+        warnings = (*warnings, *notes)
         work = Work(experiment, content)
         is_fresh = not options.evaluate_only and options.resumes is None
         if is_fresh and wants_trial(session, experiment):
@@ -95,6 +96,8 @@ def run_one(session: Session, request: RunRequest, identifier: str, on_tick: OnT
             return RunOutcome(experiment.id, FINISHED_BEFORE, warnings=warnings)
     if collected is None:
         return RunOutcome(experiment.id, f"detached: `evo wait {experiment.id}` waits, `evo sync` takes it in")
+    if options.fidelity is not None and import_module("evo.ops.partial").is_due(session, collected):
+        return run_one(session, request, identifier, on_tick)  # promoted: the same attempt goes on
     return conclude(session, collected, warnings, on_tick)
 
 
@@ -155,20 +158,33 @@ def take_in(session: Session, experiment: str) -> TakenIn:
     return TakenIn(owed=now if now.state == "trained" else None)
 
 
+class Ready(NamedTuple):
+    content: Content
+    options: RunOptions
+    warnings: tuple[str, ...] = ()
+
+
 def ready(
     session: Session, experiment: Experiment, known: TakenIn, *, request: RunRequest, options: RunOptions
-) -> tuple[Content, RunOptions]:
+) -> Ready:
     """What is to be run, and how: a fresh attempt, one that goes on at its checkpoint, or the evaluation of one."""
     if known.owed is not None:
-        return trained_content(session, experiment, known.owed), replace(options, evaluate_only=True)
+        return Ready(trained_content(session, experiment, known.owed), replace(options, evaluate_only=True))
     content = prepare(session, experiment)
     refuse_leaks(session, experiment, content)
     if known.cut_off is not None:
         refuse_standing(experiment)
         if import_module("evo.ops.resume").goes_on(session, known.cut_off, content.content_hash, seed=request.seed):
-            return content, replace(options, resumes=known.cut_off)
+            return Ready(content, replace(options, resumes=known.cut_off))
     refuse_repeats(session, experiment, content, request)
-    return content, options
+    if content.recipe.fidelity is None:
+        return Ready(content, options)
+    partial = import_module("evo.ops.partial")
+    return Ready(
+        content,
+        replace(options, fidelity=partial.share_of(session, experiment, content)),
+        partial.why_off(session),
+    )
 
 
 def settled(session: Session, experiment: Experiment, request: RunRequest, on_tick: OnTick) -> RunOutcome | None:
@@ -307,6 +323,8 @@ def conclude(
 
 
 def _concluded(session: Session, collected: Collected, warnings: tuple[str, ...], on_tick: OnTick) -> RunOutcome:
+    if collected.ending == "interrupted" and (told := import_module("evo.ops.partial").told(session, collected)):
+        return RunOutcome(collected.experiment, told, warnings=warnings)
     failure = _failure(session, collected)
     if failure is not None:
         return RunOutcome(collected.experiment, "", failure, warnings)

@@ -88,11 +88,12 @@ def best(db: sqlite3.Connection, epoch: str) -> str | None:
 
 
 def next_pending(db: sqlite3.Connection) -> str | None:
-    """The oldest pending experiment that no attempt is at."""
+    """The oldest pending experiment that no attempt is at, and no round of partial runs has set aside."""
     row = db.execute(
         "SELECT id FROM experiment e WHERE state = 'pending'"
         " AND NOT EXISTS (SELECT 1 FROM attempt a"
         " WHERE a.experiment = e.id AND a.outcome IS NULL AND a.state <> 'trained' AND a.failure <> 'interrupted')"
+        " AND NOT EXISTS (SELECT 1 FROM partial_run p WHERE p.experiment = e.id AND p.is_promoted IS NOT 1)"
         " ORDER BY number LIMIT 1"
     ).fetchone()
     return None if row is None else str(row[0])
