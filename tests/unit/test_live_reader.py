@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import TextIO
 
 import pytest
-from reading import reading_workspace
+from reading import beat, plant, reading_workspace
 
-from evo.cli.live.reader import LiveReader, one_line, technique_words
+from evo.cli.live.reader import TURN_S, LiveReader, one_line, technique_words
 from evo.cli.live.show import can_draw, shown
 from evo.cli.live.state import Curve, Work
+from evo.files import write_json
 from evo.ops.progress import Tick
 from evo.session import Session, open_session
-from evo.store import experiments
+from evo.store import experiments, record
 from evo.workspace.layout import Layout
 
 
@@ -76,6 +77,45 @@ def test_the_curve_grows_line_by_line_and_a_torn_line_waits(workspace: Path) -> 
         curve = reader.read(elapsed_s=0.0).curve
         assert isinstance(curve, Curve)
         assert (curve.steps, curve.values, curve.seconds) == ((2, 4, 6), (1.5, 0.5, 0.25), 3.0)
+
+
+def test_all_that_run_are_followed_and_each_is_drawn_in_its_turn(tmp_path: Path) -> None:
+    """`evo watch` of several runs of any process: what each says of itself, and one curve after the other."""
+    root = reading_workspace(tmp_path)
+    with open_session(root) as session:
+        other = plant(session.db, hypothesis="beside it")
+        beat(session.layout, session.db, other, age_s=0.0)
+        log(session, {"step": 2, "loss": 1.5, "reward": 0.25}, {"step": 4, "loss": 1.0, "reward": 0.5})
+        folder = session.layout.attempt(other, 1)
+        folder.metrics.write_text('{"step": 7, "loss": 0.5}\n')
+        folder.mid_dir.mkdir()
+        write_json(folder.mid_dir / "000007.json", {"step": 7, "mean": 0.4, "se": 0.1, "n": 32})
+        reader = LiveReader(session)
+        state = reader.read(elapsed_s=0.0)
+        said = {work.experiment: work.vitals for work in state.work}
+        assert (said["exp_0006"].reward, said[other].loss) == (0.5, 0.5)
+        assert (state.curve.experiment, state.curve.name, state.curve.mids) == (other, "loss", ((7, 0.4),))
+        turned = reader.read(elapsed_s=TURN_S).curve
+        assert (turned.experiment, turned.name, turned.values) == ("exp_0006", "reward", (0.25, 0.5))
+        assert reader.read(elapsed_s=2 * TURN_S).curve.experiment == other
+        record.lose(session.db, other, 1, reason="gone")
+        after = reader.read(elapsed_s=2 * TURN_S)
+        assert [work.experiment for work in after.work] == ["exp_0006"]
+        assert after.curve.experiment == "exp_0006"
+
+
+def test_the_curve_of_a_run_that_is_over_stays_with_its_mid_evaluations(tmp_path: Path) -> None:
+    root = reading_workspace(tmp_path)
+    with open_session(root) as session:
+        folder = session.layout.attempt("exp_0006", 1)
+        folder.metrics.write_text('{"step": 7, "loss": 0.5}\n')
+        folder.mid_dir.mkdir()
+        write_json(folder.mid_dir / "000007.json", {"step": 7, "mean": 0.4, "se": 0.1, "n": 32})
+        reader = LiveReader(session)
+        assert reader.read(elapsed_s=0.0).curve.is_live
+        record.lose(session.db, "exp_0006", 1, reason="gone")
+        last = reader.read(elapsed_s=1.0).curve
+        assert (last.experiment, last.is_live, last.mids) == ("exp_0006", False, ((7, 0.4),))
 
 
 def test_what_only_ticks_tell_is_shown_beside_it(workspace: Path) -> None:

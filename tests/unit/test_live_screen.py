@@ -16,6 +16,7 @@ from evo.cli.live.canvas import Canvas, polyline
 from evo.cli.live.plots import LABEL, best_plot, curve_plot
 from evo.cli.live.screen import frame
 from evo.cli.live.state import Curve, LiveState, Node, Work
+from evo.domain.run_views import MidView, VitalsView
 
 NODES = (
     Node("exp_0000", None, "committed", "base", "the untouched base model", 0.373, 0.028),
@@ -62,6 +63,32 @@ def test_head_counts_every_standing_and_tells_looks_and_time() -> None:
     assert "1 running" in first
     assert "looks 1/20   time 1:42" in first
     assert "exp_0005 training 0:04  from exp_0004  between warm and hot" in second
+
+
+def test_each_that_runs_has_a_line_of_its_own_with_what_it_says() -> None:
+    """Loss, rate, KL, memory and mid-evaluations of every run at work; a crowd is cut short."""
+    mids = [MidView(40, 0.4, 0.05, 32), MidView(80, 0.6, 0.05, 32, delta=0.1, delta_se=0.05)]
+    vitals = VitalsView(step=80, total=200, loss=0.1, kl=0.02, gpu_memory_gb=3.2, mids=mids, heartbeat_age_s=30.0)
+    two = (Work("exp_0005", "training", 4.1, vitals), Work("exp_0004", "queued", 1.0, VitalsView()))
+    lines = plain(frame(state(work=two), 150, 34))
+    assert "exp_0005 training 0:04  from exp_0004  step 80/200  mid ▁█ 0.600 (+0.100 ±0.098)  loss 0.100" in lines[1]
+    assert "kl 0.020  3.2 GB  heard of 0:30 ago" in lines[1]
+    assert "exp_0004 queued 0:01  from exp_0001  a little is better than nothing" in lines[2]
+    crowd = plain(frame(state(work=two * 4), 150, 34))
+    assert crowd[5].strip() == "… 4 more at work"
+    assert len(crowd) == 34
+
+
+def test_mid_evaluations_stand_on_the_curve_at_their_steps() -> None:
+    """A10: each is a point on the live view, between the lowest and the highest of them."""
+    curve = dataclasses.replace(CURVE, mids=((20, 0.2), (40, 0.6), (60, 0.4)))
+    rows = plain(curve_plot(curve, LABEL + 60, 21))
+    marks = [(x, y) for y, row in enumerate(rows) for x, sign in enumerate(row) if sign == "◦"]
+    by_step = sorted(marks)
+    assert len(by_step) == 3
+    heights = [y for _, y in by_step]
+    assert heights[1] < heights[2] < heights[0], "higher is better placed"
+    assert "mid ▁█▅ 0.400" in frame(state(curve=curve), 150, 34)[2].plain
 
 
 def test_best_score_steps_up_with_interval_and_a_diamond_at_the_commit_only() -> None:
