@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from evo.clock import seconds_since
 from evo.domain.attempt import Attempt
 from evo.domain.experiment import ROOT, Experiment, Standing
 from evo.evidence import Standpoint, unfit, why_gate_is_off
-from evo.report.live import at_work
+from evo.report.live import at_work, running_view
 from evo.session import Session
 from evo.store import gate_rows
 
@@ -40,7 +39,10 @@ def _while_live(session: Session, live: Attempt) -> str:
         return f"attempt {live.n} was {live.message}; evo run {live.experiment} goes on from there, no attempt is spent"
     if not at_work(session, live):
         return f"attempt {live.n} has gone quiet: evo recover takes in or ends what is left of it"
-    return f"attempt {live.n} is {live.state} since {seconds_since(live.created_at):.0f} s"
+    view = running_view(live, session.layout.attempt(live.experiment, live.n))
+    if view.stage == "finished":
+        return f"attempt {live.n} has finished: evo sync takes it in"
+    return f"attempt {live.n} is {view.stage}, {view.seconds:.0f} s after its start"
 
 
 def _pending(facts: Facts) -> str:
