@@ -176,3 +176,32 @@ def test_the_end_of_its_metrics_is_kept_and_slices_stand_against_the_parent(runn
     assert compared["readings"][running.id]["per_slice_delta"] == parts
     (running.folder / "metrics.jsonl").unlink()
     assert evo("show", running.id, cwd=running.workspace).data["readings"]["end_of_training"] == kept["end_of_training"]
+
+
+def test_a_reward_by_the_workspace_s_own_measure_stands_beside_the_score(workspace: Path) -> None:
+    """A28: reward saturation, generalisation gap, and what each calls for; recorded with the attempt."""
+    recipe = workspace / "recipes" / "rewarded"
+    recipe.mkdir(parents=True)
+    (recipe / "recipe.yaml").write_text(
+        "name: rewarded\ntechnique: grpo\nrewards: [{name: short, max_length: 20}, {name: right, scorer: workspace}]\n"
+    )
+    (recipe / "train.py").write_text(
+        "from evo import recipe\n"
+        "run = recipe.current()\n"
+        "run.log(step=1, reward=1.5, reward_std=0.1, **{'rewards/right': 0.99, 'rewards/short': 0.6})\n"
+        "(run.output_dir / 'skill.txt').write_text('0.6')\n"
+        "run.finish(run.output_dir)\n"
+    )
+    node = evo("new", "--recipe", "rewarded", "-m", "x", "--parent", "exp_0000", cwd=workspace).data["id"]
+    ran = evo("run", node, cwd=workspace, EVO_RUN_SMOKE="never").data
+    found = ran["readings"]
+    assert (found["train_score"], found["reward_saturation"]) == (0.99, 0.99)
+    assert found["generalization_gap"] == pytest.approx(0.99 - ran["score"]["mean"])
+    told = [each["reading"] for each in found["advice"]]
+    assert "saturated" in told[0]
+    assert "does not generalise" in told[1]
+    lines = evo("show", node, cwd=workspace, json_=False).out
+    assert "0.990 at the end of training, +0." in lines
+    assert "harder prompts" in lines
+    (workspace / ".evo" / "attempts" / node / "1" / "metrics.jsonl").unlink()
+    assert evo("show", node, cwd=workspace).data["readings"] == found
