@@ -17,6 +17,7 @@ import torch
 from transformers import TrainerCallback
 
 from evo.files import read_json, write_json
+from evo.recipe import rendering
 from evo.recipe.checkpoints import COMPLETE
 from evo.recipe.ranks import agreed
 from evo.recipe.run import Run
@@ -63,6 +64,8 @@ class Progress(TrainerCallback):  # type: ignore[misc]
         self._seen_tokens = state.num_input_tokens_seen
         if state.num_input_tokens_seen:  # the trainer goes on counting
             self._earlier_tokens = 0
+        if self.run.is_smoke and self.run.is_main:
+            rendering.note(self.run, others["train_dataloader"], others["processing_class"])
         self._since = self._saved_at = time.monotonic()
 
     def on_step_end(self, _args: Any, state: Any, control: Any, **_others: Any) -> None:
@@ -72,6 +75,7 @@ class Progress(TrainerCallback):  # type: ignore[misc]
         elif state.global_step % self.every == 0:
             is_cheap = self._save_seconds <= _SAVING_SHARE * (self._saving - self._saved_at)
             control.should_save |= self.run.mid is not None or agreed(is_cheap)
+        control.should_log |= control.should_save  # so that a second start finds the curve and the tokens up to here
 
     def on_save(self, _args: Any, state: Any, control: Any, **_others: Any) -> None:
         checkpoint = self.run.checkpoint_dir / f"checkpoint-{state.global_step}"
@@ -122,11 +126,9 @@ class Progress(TrainerCallback):  # type: ignore[misc]
             link(weights, self.best)
         if is_adapter(weights):
             link(weights, self.steps / f"step-{step}")
-        history = sorted({**found, step: score}.items())
-        since_best = [
-            one for _, one in history[max((k for k, (_, one) in enumerate(history) if one.is_best), default=0) :]
-        ]
-        return len(since_best) > patience
+        history = {**found, step: score}
+        best = max((at for at, one in history.items() if one.is_best), default=-1)
+        return sum(at > best for at in history) >= patience
 
 
 def _named(logs: Mapping[str, Any]) -> dict[str, float]:

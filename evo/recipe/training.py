@@ -165,5 +165,6 @@ def finish(setup: Setup, *, merge: bool = False) -> None:
     setup.tokenizer.save_pretrained(output)
     artifacts = {folder.name: folder for folder in sorted(progress.steps.glob("step-*"))} if is_judged else {}
     run.finish(output, {**artifacts, f"step-{step}": output} if is_judged else artifacts)
-    if run.fidelity is None:
-        shutil.rmtree(run.checkpoint_dir)
+    if run.fidelity is None:  # else the full run goes on from here
+        for folder in (run.checkpoint_dir, progress.best, run.folder / "merged"):
+            shutil.rmtree(folder, ignore_errors=True)

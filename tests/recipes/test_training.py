@@ -105,7 +105,8 @@ def test_the_best_checkpoint_is_the_output_and_patience_ends_the_run(evaluated):
     artifacts = {entry["label"]: entry for entry in read_json(folder.artifacts)}
     assert set(artifacts) == {"step-4"}
     assert artifacts["step-4"]["uri"] == str(folder.output)
-    assert not folder.checkpoints.exists(), "nobody will resume a finished run: its optimizer states only take room"
+    left = {path.name for path in folder.root.iterdir() if path.is_dir()}
+    assert left == {"output", "mid"}, "nobody will resume a finished run: its optimizer states only take room"
 
 
 def test_of_an_adapter_every_evaluated_step_can_be_branched_from(evaluated, base):
@@ -301,6 +302,14 @@ def test_a_partial_run_is_the_beginning_of_the_whole_one(start, tmp_path):
     assert [line["loss"] for line in metrics_of(full)] == [line["loss"] for line in metrics_of(whole)]
     assert sha256_file(full.output / "model.safetensors") == sha256_file(whole.output / "model.safetensors")
     assert not full.checkpoints.exists()
+
+
+def test_tokens_are_counted_on_where_a_second_start_goes_on(start):
+    """A24: also those between the last line that was due and the checkpoint."""
+    whole, _ = start("sft", "whole", MANY, max_steps=20, logging_steps=7)
+    start("sft", "part", MANY, {"fidelity": 0.5}, max_steps=20, logging_steps=7)
+    full, _ = start("sft", "part", MANY, max_steps=20, logging_steps=7)
+    assert metrics_of(full)[-1]["tokens"] == metrics_of(whole)[-1]["tokens"]
 
 
 # --- what cannot be ---------------------------------------------------------------------------------------------------
