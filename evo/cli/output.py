@@ -53,6 +53,9 @@ RENDERERS = {
     "ReleaseView": "evo.cli.render.upkeep:release",
     "MirrorStatusView": "evo.cli.render.track:status",
     "SyncView": "evo.cli.render.track:sync",
+    "ExportView": "evo.cli.render.publish:export",
+    "PushView": "evo.cli.render.publish:push",
+    "CardView": "evo.cli.render.publish:card",
     "MessageView": "evo.cli.render.common:message",
     "KeyValueView": "evo.cli.render.common:key_value",
 }

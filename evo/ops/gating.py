@@ -19,7 +19,7 @@ from evo.ops import epoch
 from evo.ops.heldout import Side, Sides, decide_on, side
 from evo.ops.progress import OnTick, silent
 from evo.session import Session
-from evo.store import attempts, experiments, gate_rows
+from evo.store import attempts, experiments, gate_rows, lineage
 
 
 def question(candidate: Side, reference: Side, zeta: float) -> asking.Question:
@@ -118,9 +118,9 @@ def ask(session: Session, candidate: Side, reference: Side, *, zeta: float, on_t
         if decision.passed
         else f"kept: open, a legal parent; not certified against {theirs}"
     )
-    return CertifyView(
-        ours, theirs, decision.passed, LooksView(used, rules.looks), f"{said} (look {used} of {rules.looks})"
-    )
+    declared = lineage.declared(session.db, ours)
+    said += f" (look {used} of {rules.looks}{f'; lineage {declared}' if declared else ''})"
+    return CertifyView(ours, theirs, decision.passed, LooksView(used, rules.looks), said)
 
 
 def record_answer(session: Session, look: Look, candidate: Side, decision: Decision) -> None:

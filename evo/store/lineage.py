@@ -44,6 +44,12 @@ def weight_line(db: sqlite3.Connection, id: str) -> list[Experiment]:
     return line
 
 
+def declared(db: sqlite3.Connection, id: str) -> str:
+    """What a certificate says of weights that evo did not train from the base up; empty of those that it did."""
+    adopted = adopted_in(db, id)
+    return f"declared: {adopted} was adopted" if adopted else ""
+
+
 def adopted_in(db: sqlite3.Connection, id: str) -> str:
     """The adopted experiment whose weights went into `id` (it may be itself); empty where there is none."""
     last = weight_line(db, id)[-1]

@@ -30,7 +30,7 @@ FROM_MODEL = "from:"
 _FUNCTION, _VARARGS = 1, 4
 """Flags of code objects: CO_OPTIMIZED, CO_VARARGS (`inspect` takes 10 ms to import)."""
 _PROMPTS = "_prompt"
-_TOKENIZER = (
+TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "tokenizer.model",
     "vocab.json", "vocab.txt", "merges.txt", "spiece.model", "chat_template.jinja", "chat_template.json",
 )  # fmt: skip
@@ -96,7 +96,7 @@ def pin_model(source: str) -> ModelPin:
         source=str(path) if Path(source).expanduser().is_dir() else source,
         path=path,
         weights_sha256=_hash([file for file in weights]),
-        tokenizer_sha256=_hash([path / name for name in _TOKENIZER if (path / name).is_file()]),
+        tokenizer_sha256=_hash([path / name for name in TOKENIZER_FILES if (path / name).is_file()]),
         config_sha256=sha256_file(config),
         kind=kind,
     )
@@ -132,7 +132,7 @@ def _fetched(source: str) -> Path:
     except ImportError:
         raise MissingExtra("huggingface_hub", "train") from None
     name, _, revision = source.partition("@")
-    wanted = [*_FETCHED, *_TOKENIZER]
+    wanted = [*_FETCHED, *TOKENIZER_FILES]
     try:
         return Path(hub.snapshot_download(name, revision=revision or None, allow_patterns=wanted))
     except (hub_errors.HfHubHTTPError, hub_errors.HFValidationError, ValueError, OSError) as error:

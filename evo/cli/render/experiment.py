@@ -104,7 +104,9 @@ def slices(view: ExperimentView) -> Table:
 def _certificate(view: CertificateView) -> str:
     answer = "passed" if view.passed else "not passed"
     void = ", void" if view.void else ""
-    return f"{answer} against {view.against} (look {view.look}, {view.mode}, isolation: {view.isolation}{void})"
+    lineage = f", lineage {view.lineage}" if view.lineage else ""
+    how = f"look {view.look}, {view.mode}, isolation: {view.isolation}{void}{lineage}"
+    return f"{answer} against {view.against} ({how})"
 
 
 def attempts(views: list[AttemptView]) -> Table:
