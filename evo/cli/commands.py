@@ -72,6 +72,9 @@ COMMANDS = (
     Command("notes", "notes", "read", "Read notes."),
     Command("eval", "eval", "read", "Evaluate without touching the tree; never a score."),
     Command("wandb", "wandb", "out", "The mirror of the tree in wandb, trackio or MLflow: sync, status."),
+    Command("export", "export", "out", "Write an experiment's weights as a folder that anybody can load."),
+    Command("push", "push", "out", "Put weights and model card on the Hugging Face hub."),
+    Command("card", "card", "out", "The model card: lineage, data, score, certificate."),
     Command("search", "search", "agents", "serve: the policies and the gate over JSON lines."),
 )
 
