@@ -34,6 +34,10 @@ MARKERS = (
 """What chat templates put around turns: the words of a message hold none of it unless it was rendered before."""
 
 
+COMPARED = 100
+"""Characters of a rendered prompt that are looked for: the trainer may have cut off the rest of a long row."""
+
+
 @dataclass(frozen=True)
 class Fault:
     reason: Reason
@@ -189,7 +193,7 @@ def of_rendering(training: Iterable[str], evaluation: Iterable[str], *, markers:
 def of_prompts(trained: Iterable[str], expected: Iterable[str]) -> list[Fault]:
     """`trained`: examples as the trainer read them. `expected`: the same rows' prompts by the pinned template."""
     read, wanted = list(trained), list(expected)
-    if not read or not wanted or any(prompt in text for text in read for prompt in wanted):
+    if not read or not wanted or any(prompt[:COMPARED] in text for text in read for prompt in wanted):
         return []
     what = f"training rendered its rows as {_short(read[0])}, evaluation renders them as {_short(wanted[0])}"
     return [Fault("template", what, "render with the tokenizer's own template: run.chat_template")]

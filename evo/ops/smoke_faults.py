@@ -19,6 +19,7 @@ from evo.errors import EvoError
 from evo.evaluate import soundness
 from evo.lightdata import dataclass
 from evo.ops.judge import Judge, read_results
+from evo.runner import records
 from evo.runner.metrics import read_metrics
 from evo.session import Session
 from evo.store import results
@@ -60,7 +61,7 @@ def marks_of(session: Session, judge: Judge, place: Place) -> Marks:
 def faults_of(judge: Judge, place: Place, result: Result, marks: Marks) -> list[Fault]:
     """What the metrics, the data and the output show comes before how it ended: it is mostly the cause."""
     rows = read_metrics(place.folder.metrics)
-    found = [*trial.of_losses(rows), *trial.of_rewards(rows), *rendering_faults(judge, place)]
+    found = [*trial.of_losses(rows), *trial.of_rewards(rows), *rendering_faults(judge, place), *page_faults(place)]
     try:
         found += output_faults(judge, place.folder.output)
     except EvoError as error:
@@ -77,6 +78,15 @@ def rendering_faults(judge: Judge, place: Place) -> list[Fault]:
     asked = [item.question for item in read_items(place.items, needs_target=False)]
     markers = soundness.special_tokens(Path(judge.base_model)) if judge.base_model else []
     return trial.of_rendering(texts, asked, markers=markers)
+
+
+def page_faults(place: Place) -> list[Fault]:
+    """A page that renders its rows by itself; known where it trains with what `evo.recipe.training` gives it."""
+    seen = records.read_record(str(place.folder.traces / "rendered.json")) or {}
+    read, asked = seen.get("read"), seen.get("asked")
+    if not isinstance(read, list) or not isinstance(asked, list):
+        return []
+    return trial.of_prompts(map(str, read), map(str, asked))
 
 
 def texts_of(value: object) -> Iterator[str]:

@@ -64,9 +64,11 @@ class Progress(TrainerCallback):  # type: ignore[misc]
         self._seen_tokens = state.num_input_tokens_seen
         if state.num_input_tokens_seen:  # the trainer goes on counting
             self._earlier_tokens = 0
-        if self.run.is_smoke and self.run.is_main:
-            rendering.note(self.run, others["train_dataloader"], others["processing_class"])
         self._since = self._saved_at = time.monotonic()
+
+    def on_step_begin(self, _args: Any, state: Any, _control: Any, **others: Any) -> None:
+        if self.run.is_smoke and self.run.is_main and state.global_step == 0:
+            rendering.note(self.run, others["train_dataloader"], others["processing_class"])
 
     def on_step_end(self, _args: Any, state: Any, control: Any, **_others: Any) -> None:
         self._saving = time.monotonic()

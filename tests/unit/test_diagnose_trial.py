@@ -112,6 +112,8 @@ def test_what_the_trainer_read_holds_the_prompt_that_evaluation_asks() -> None:
     assert trial.of_prompts(["<|user|>1+1=<|end|><|assistant|>2<|end|>"], wanted) == []
     assert reasons(trial.of_prompts(["### Question: 1+1= ### Answer: 2"], wanted)) == ["template"]
     assert trial.of_prompts([], wanted) == []
+    long = f"<|user|>{'1+' * 200}1=<|end|>"
+    assert trial.of_prompts([long[:150]], [long]) == [], "a row that was cut off is compared as far as it goes"
 
 
 ZEROS = {f"item-{i}": 0.0 for i in range(4)}
