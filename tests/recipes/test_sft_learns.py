@@ -3,69 +3,27 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("trl")
 
-from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from learning import BASE, exact_match, taught
+from paging import ADDITION
 
-from evo.files import write_json
-
-ROOT = Path(__file__).parents[2]
-ADDITION = ROOT / "workspace_template" / "addition"
-PARAMS = {
-    "method": "full", "learning_rate": 3e-3, "min_learning_rate": 0.0, "scheduler": "cosine", "warmup": 0.1,
-    "weight_decay": 0.01, "epochs": 50, "max_steps": 100, "batch_size": 128, "gradient_accumulation": 1,
-    "max_length": 128, "packing": False, "gradient_checkpointing": True, "lora_rank": 16, "lora_alpha": 32.0,
-    "lora_dropout": 0.0, "frozen_precision": "auto", "logging_steps": 10,
-}  # fmt: skip
+DATA = ADDITION / "train.jsonl"
+PACE = {"learning_rate": 3e-3, "max_steps": 100, "batch_size": 128}
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*checkpointing:FutureWarning")]
 
 
 def train(out: Path, *, parent: Path | None = None, **params: object) -> Path:
-    """The output of the page, as a process of its own, stand-alone."""
-    stated = {
-        "params": {**PARAMS, **params}, "data": {"train": str(ADDITION / "train.jsonl")}, "seed": 1,
-        "base_model": str(ADDITION / "model"), "seed_artifact": str(parent) if parent else None,
-        "init_from": "parent" if parent else "base",
-    }  # fmt: skip
-    out.mkdir()
-    write_json(out / "try.json", stated)
-    page = [sys.executable, str(ROOT / "recipes/sft/train.py"), "--params", str(out / "try.json"), "--out", str(out)]
-    env = {name: value for name, value in os.environ.items() if name != "EVO_JOB"}
-    done = subprocess.run(
-        page, env={**env, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return out / "output"
+    return taught("sft", out, DATA, parent=parent, **{**PACE, **params})
 
 
 def losses(output: Path) -> list[float]:
     return [json.loads(line)["loss"] for line in (output.parent / "metrics.jsonl").read_text().splitlines()]
-
-
-def exact_match(folder: Path) -> float:
-    """Share of 200 gold sums that are answered to the letter, greedily."""
-    tokenizer = AutoTokenizer.from_pretrained(ADDITION / "model")
-    is_adapter = (folder / "adapter_config.json").exists()
-    model = AutoModelForCausalLM.from_pretrained(ADDITION / "model" if is_adapter else folder)
-    if is_adapter:
-        model = PeftModel.from_pretrained(model, folder)
-    items = [json.loads(line)["messages"] for line in (ADDITION / "gold.jsonl").read_text().splitlines()[:200]]
-    inputs = tokenizer.apply_chat_template(
-        [item[:-1] for item in items], add_generation_prompt=True, padding=True, return_dict=True, return_tensors="pt"
-    )
-    width = inputs["input_ids"].shape[1]
-    outputs = model.generate(**inputs, max_new_tokens=5, do_sample=False)[:, width:]
-    answers = tokenizer.batch_decode(outputs, skip_special_tokens=True)
-    return sum(answer == item[-1]["content"] for answer, item in zip(answers, items, strict=True)) / len(items)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +33,7 @@ def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_full_weights_learn_the_sums(tmp_path):
     """C18: on a CPU, with a tiny model."""
-    assert exact_match(ADDITION / "model") < 0.45
+    assert exact_match(BASE) < 0.45
     assert exact_match(train(tmp_path / "full")) > 0.75
 
 
