@@ -28,6 +28,7 @@ _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 _TRAINER_STATE = ("training_args", "optimizer", "scheduler", "scaler", "rng_state")
 _MOST_HEADER_BYTES = 100_000_000
 _CHUNK = 1 << 20
+_OUTPUT = "lm_head.weight"
 
 
 class Tensor(NamedTuple):
@@ -80,6 +81,11 @@ def is_adapter(folder: Path) -> bool:
     return (folder / ADAPTER_CONFIG).is_file()
 
 
+def is_tied(folder: Path) -> bool:
+    """Whether full weights have no output layer of their own, but use the embeddings'."""
+    return _OUTPUT not in tensor_shapes(folder)
+
+
 def pickled_weights(folder: Path) -> list[str]:
     """Names of files that may hold pickled weights (a trainer's own state is none). Loading one would run its code."""
     return sorted(
@@ -93,8 +99,8 @@ def has_pickle(folder: Path) -> bool:
 
 def shape_differences(folder: Path, base: Path) -> list[str]:
     """How the tensors of full weights differ from the base's in name or shape, in words; dtypes may differ."""
-    own, pinned = _shapes(folder), _shapes(base)
-    tied = {"lm_head.weight"}  # written or not, where embeddings are tied
+    own, pinned = tensor_shapes(folder), tensor_shapes(base)
+    tied = {_OUTPUT}  # written or not, where embeddings are tied
     faults = [f"{name} is missing" for name in sorted(pinned.keys() - own.keys() - tied)]
     faults += [f"{name} is not in the base model" for name in sorted(own.keys() - pinned.keys() - tied)]
     for name in sorted(own.keys() & pinned.keys()):
@@ -181,7 +187,7 @@ def _adapter_essentials(folder: Path) -> dict[str, object]:
     return {key: sorted(value) if isinstance(value, list) else value for key, value in found.items()}
 
 
-def _shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     return {tensor.name: tensor.shape for path in weight_files(folder) for tensor in read_header(path)}
 
 

@@ -6,7 +6,8 @@ from typing import Literal
 
 SUPERVISED = 0.007
 REINFORCED = 0.015
-REINFORCED_TECHNIQUES = frozenset({"grpo", "rloo", "ppo"})
+REINFORCED_TECHNIQUES = frozenset({"grpo", "rloo", "ppo", "adopted"})
+"""How an adopted checkpoint was trained is not known: the wider margin is the safe one."""
 
 
 def sigma_run(setting: float | Literal["auto"], technique: str) -> float:

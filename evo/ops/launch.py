@@ -19,7 +19,7 @@ from evo import registry
 from evo.config import RecipeConfig, ResourceSpec, RewardSpec
 from evo.data import mix, seal
 from evo.domain.attempt import Attempt
-from evo.domain.experiment import ROOT, Experiment
+from evo.domain.experiment import DECLARED, ROOT, Experiment
 from evo.domain.job import AttemptFolder, Job, RunFacts, Stage
 from evo.errors import NotFound, Refused
 from evo.files import read_json, sha256_json, write_json
@@ -136,6 +136,9 @@ def refuse_misplaced(recipe: Path) -> None:
 
 def prepare(session: Session, experiment: Experiment) -> Content:
     """Commit the worktree and resolve what the recipe declares. Slow work, outside any transaction."""
+    if experiment.origin == DECLARED:
+        adopted = RecipeConfig(name=experiment.recipe, technique=experiment.technique)
+        return Content(experiment.commit, experiment.content_hash or "", adopted, None, None)
     if experiment.id == ROOT:
         refuse_changed_model(session)
         return Content(experiment.commit, "root", RecipeConfig(name="base", technique="base"), None, None)

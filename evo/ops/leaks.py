@@ -13,7 +13,7 @@ from evo.data import seal as sealed
 from evo.data.integrity import Overlap, exact_overlap
 from evo.data.mix import Resolved
 from evo.data.reader import Row, read_rows, read_source
-from evo.domain.experiment import Experiment
+from evo.domain.experiment import DECLARED, Experiment
 from evo.errors import FileFormatError
 from evo.ops.launch import resolve_data
 from evo.session import Session
@@ -35,6 +35,8 @@ def leaks_of(session: Session, experiment: Experiment) -> str:
     worktree = ensure_worktree(session.layout, experiment)
     if found := sealed_copies(session, worktree):
         return found
+    if experiment.origin == DECLARED:
+        return ""  # it has no data that evo knows of
     recipe = load_recipe(session.layout, worktree / "recipe").config
     return leaks_in(session, recipe, resolve_data(session, recipe)) if recipe.data.train else ""
 

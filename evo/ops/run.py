@@ -14,7 +14,7 @@ from evo import registry
 from evo.beliefs import foresee
 from evo.clock import parse_duration
 from evo.domain.attempt import Attempt
-from evo.domain.experiment import ROOT, Experiment
+from evo.domain.experiment import DECLARED, ROOT, Experiment
 from evo.errors import Busy, Denied, EvoError, NotFound, Refused, RunFailed, RunTimedOut, UsageError
 from evo.lightdata import dataclass, replace
 from evo.ops import epoch, gating, track
@@ -218,6 +218,9 @@ def refuse_standing(experiment: Experiment) -> None:
 
 def is_due(session: Session, experiment: Experiment, request: RunRequest) -> bool:
     """True when a run would bring something: no score yet, a new seed, edited content, or `--rerun`."""
+    if experiment.origin == DECLARED:
+        refuse_training(experiment, request)
+        return False
     if experiment.score_mean is None:
         return True
     if experiment.id == ROOT:
@@ -232,6 +235,20 @@ def is_due(session: Session, experiment: Experiment, request: RunRequest) -> boo
         attempt.outcome == "ok" and (attempt.seed, attempt.content_hash) == (seed, content_hash)
         for attempt in attempts.of(session.db, experiment.id)
     )
+
+
+def refuse_training(experiment: Experiment, request: RunRequest) -> None:
+    """An adopted checkpoint has a score or an evaluation that is owed; there is no recipe that could be run again."""
+    if experiment.score_mean is None:
+        raise Refused(
+            f"{experiment.id} was adopted, and its weights have no score",
+            hint=f'evo adopt PATH --parent {experiment.parent} -m "…", in the same words, evaluates them again',
+        )
+    if request.rerun or request.seed not in (None, experiment.seed):
+        raise Refused(
+            f"{experiment.id} was adopted: evo did not train it and has no recipe to run again",
+            hint=f'evo new --parent {experiment.id} --recipe NAME -m "…" trains from it',
+        )
 
 
 def refuse_frozen(session: Session, experiment: Experiment, why: str) -> None:

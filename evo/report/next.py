@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from evo.beliefs import Beliefs, form_beliefs, pick_parents
-from evo.domain.experiment import ROOT, Experiment
+from evo.domain.experiment import DECLARED, ROOT, Experiment
 from evo.domain.read_views import NextView
 from evo.domain.views import Hint, Reply
 from evo.evidence import gate_is_on, standpoint
@@ -107,7 +107,7 @@ def recipe_words(session: Session, parent: Experiment) -> str:
     like = parent
     if parent.id == ROOT:
         like = next(iter(listings.newest(session.db, limit=1)), parent)
-    if like.id == ROOT:
+    if like.id == ROOT or like.origin == DECLARED:  # neither was made by a recipe
         return "--recipe " + ("sft" if session.config.model.source else "command --set argv='python train.py'")
     argv = like.params.get("argv")
     return f"--recipe {shlex.quote(like.recipe)}" + (f" --set {shlex.quote(f'argv={argv}')}" if argv else "")

@@ -162,6 +162,12 @@ def by_token(db: sqlite3.Connection, token: str) -> Attempt | None:
     return None if row is None else from_row(row)
 
 
+def with_weights(db: sqlite3.Connection, weights_hash: str) -> list[Attempt]:
+    """The attempts that ended with these weights, oldest first."""
+    rows = db.execute("SELECT * FROM attempt WHERE weights_hash = ? ORDER BY id", (weights_hash,))
+    return [from_row(row) for row in rows]
+
+
 def count(db: sqlite3.Connection) -> int:
     return int(db.execute("SELECT count(*) FROM attempt").fetchone()[0])
 

@@ -86,6 +86,11 @@ def get(db: sqlite3.Connection, id: str) -> Experiment:
     return from_row(row)
 
 
+def fingerprint_of(db: sqlite3.Connection, id: str) -> str:
+    """What `add` knows the experiment by."""
+    return str(db.execute("SELECT fingerprint FROM experiment WHERE id = ?", (id,)).fetchone()[0])
+
+
 def find_by_content(db: sqlite3.Connection, content_hash: str, seed: int) -> list[Experiment]:
     """Experiments that have finished a run of this content with this seed, oldest first."""
     rows = db.execute(
