@@ -44,6 +44,7 @@ COMMANDS = (
         plain="evo.cli.running:run_plainly",
         words=1,
     ),
+    Command("adopt", "adopt", "tree", "Make a checkpoint that was trained elsewhere an experiment."),
     Command("sync", "sync", "tree", "Take in whatever has finished."),
     Command("wait", "wait", "tree", "Wait until experiments have ended."),
     Command("abort", "abort", "tree", "End a running attempt and keep nothing of it."),
