@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
 
 import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("trl")
 
-from paging import SUMS, load_page, metrics_of  # noqa: E402
+from paging import ROOT, SUMS, environment, lay_down, load_page, metrics_of  # noqa: E402
 from peft import PeftModel  # noqa: E402
 from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: E402
 
 from evo.errors import RunFailed  # noqa: E402
 from evo.files import sha256_file  # noqa: E402
 from evo.recipe import Run, rewards, sampling  # noqa: E402
+from evo.runner.launcher import page_argv  # noqa: E402
 
 GROUPED = ("grpo", "rloo")
 PAGES = (*GROUPED, "rft")
@@ -274,3 +276,26 @@ def test_an_answer_does_not_depend_on_what_shares_its_batch_and_no_generator_is_
     assert together[2].answer == greedy.tolist()
     hot = sampling.Drawing(**{**vars(how), "temperature": 1.0})
     assert sampling.draw(model, tokenizer, prompts, hot) == sampling.draw(model, tokenizer, prompts, hot)
+
+
+# --- several processes ---
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", PAGES)
+def test_two_processes_share_groups_and_rounds_and_one_of_them_writes(base, tmp_path, letters, recipe):
+    """Two ranks on a CPU: both answer for a group of four, a round's prompts are dealt out, a step is logged once."""
+    options = {"batch_size": 2, "group_size": 4, "epochs": 2, "max_steps": 0 if recipe == "rft" else 3}
+    folder = lay_down(tmp_path / "two", recipe, base, None, {"rewards": [letters]}, min_reward=0.1, **options)
+    argv = page_argv(str(ROOT / "recipes" / recipe / "train.py"), "torchrun", processes=2)
+    done = subprocess.run(argv, env=environment(folder), capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr
+    lines = metrics_of(folder)
+    assert [line["step"] for line in lines if "loss" in line] == ([1, 2, 3, 4] if recipe == "rft" else [1, 2, 3])
+    assert weights(folder) != sha256_file(base / "model.safetensors")
+    if recipe == "rft":
+        assert [line["step"] for line in lines if "reward" in line] == [0, 2]
+        for path in (folder.root / "rounds").iterdir():
+            rows = [json.loads(line)["row"] for line in path.open()]
+            assert len(rows) == 8 * 4
+            assert all(rows.count(row) == 4 for row in rows)
