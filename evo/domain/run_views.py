@@ -44,6 +44,7 @@ class MidView:
     n: int
     delta: float | None = None
     delta_se: float | None = None
+    is_best: bool = False
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from evo.errors import EvoError
 from evo.lightdata import dataclass, field, fields, is_dataclass
 
 if TYPE_CHECKING:
-    from evo.domain.run_views import ReadingsView, VitalsView
+    from evo.domain.run_views import MidView, ReadingsView, VitalsView
 
 
 def as_data(value: Any) -> Any:
@@ -144,6 +144,8 @@ class ExperimentView:
     """One kind sentence about what happened and what it means."""
     vitals: VitalsView | None = None
     """What it says of itself, while it runs."""
+    mids: list[MidView] = field(default_factory=list)
+    """How the checkpoints of its last attempt stood, once that has ended."""
     readings: ReadingsView | None = None
 
 

@@ -13,6 +13,7 @@ from evo.clock import seconds_since
 from evo.domain.attempt import INTERRUPTED, Attempt
 from evo.domain.experiment import ROOT, Experiment, parse_experiment_id
 from evo.domain.item import Item
+from evo.domain.run_views import MidView
 from evo.domain.views import (
     AttemptView,
     CertificateView,
@@ -31,7 +32,7 @@ from evo.report.readings import readings_view
 from evo.report.sentences import sentence
 from evo.report.watch import live_vitals
 from evo.session import Session, open_session
-from evo.store import attempts, experiments, gate_rows, lineage, listings, notes, results
+from evo.store import attempts, experiments, gate_rows, lineage, listings, mid, notes, results
 
 Z_95 = 1.959963984540054
 MOST = 50
@@ -101,8 +102,14 @@ def experiment_view(session: Session, identifier: str, *, message: str = "") -> 
         needed=stand.verdict.needed if stand is not None and is_target else None,
         message=message or sentence(session, experiment, tries, stand=stand),
         vitals=live_vitals(session, tries) if is_running else None,
+        mids=[] if is_running or not tries else mids_of(session, tries[-1]),
         readings=readings_view(session, experiment, tries, pairing, dev),
     )
+
+
+def mids_of(session: Session, attempt: Attempt) -> list[MidView]:
+    rows = mid.of(session.db, attempt.experiment, attempt.n)
+    return [MidView(row.step, row.mean, row.se, row.n, is_best=row.is_best) for row in rows[-MOST:]]
 
 
 def is_present(session: Session, experiment: Experiment) -> bool:

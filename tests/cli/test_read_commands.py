@@ -189,5 +189,5 @@ def test_nothing_of_held_out_is_shown(as_json: bool, workspace: Path, capsys: py
     certificates = re.findall(r'"certificate": \{[^}]*\}', said.out)
     for certificate in certificates:
         fields = set(json.loads(certificate.partition(": ")[2]))
-        assert fields == {"against", "passed", "look", "mode", "isolation", "void"}
+        assert fields == {"against", "passed", "look", "mode", "isolation", "void", "lineage"}
     assert not as_json or certificates

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 from evo.cli.blocks import Block, Cell, Table, Text
 from evo.cli.live.palette import number, signed
-from evo.cli.live.vitals import beat_words, metric_words, mid_words, pace_words
+from evo.cli.live.vitals import beat_words, metric_words, mid_words, pace_words, spark
 from evo.cli.render import words
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from evo.domain.read_views import ChangeView, CompareView, CurveView, FileChangeView
-    from evo.domain.run_views import ReadingsView
+    from evo.domain.run_views import MidView, ReadingsView
     from evo.domain.views import AttemptView, CertificateView, ExperimentView
 
 MOST_FILES = 20
@@ -67,15 +69,24 @@ def _facts(view: ExperimentView) -> list[tuple[str, str]]:
 
 
 def live_facts(view: ExperimentView) -> list[tuple[str, str]]:
-    """What it says of itself while it runs, in two lines."""
+    """What it says of itself while it runs, and how its checkpoints stood once it has ended."""
     if view.vitals is None:
-        return []
+        return [("mid-evaluations", checkpoints(view.mids))]
     pace = [word for word in (*pace_words(view.vitals), beat_words(view.vitals)) if word]
     return [
         ("now", "  ".join(pace) or "nothing logged yet"),
         ("metrics", "  ".join(metric_words(view.vitals))),
         ("mid-evaluations", mid_words(view.vitals.mids).removeprefix("mid ")),
     ]
+
+
+def checkpoints(mids: Sequence[MidView]) -> str:
+    """`▁▆▃ best 0.620 at step 200, last 0.550 at step 300`."""
+    best = next((mid for mid in mids if mid.is_best), None)
+    if best is None:
+        return ""
+    last = "" if mids[-1] is best else f", last {number(mids[-1].mean)} at step {mids[-1].step}"
+    return f"{spark([mid.mean for mid in mids])} best {number(best.mean)} at step {best.step}{last}"
 
 
 def readings(view: ReadingsView | None) -> list[tuple[str, str]]:
