@@ -1,5 +1,6 @@
 """`evo demo`: a real workspace, real training runs, real certificates, on a model small enough for any machine.
 
+Five techniques take turns: SFT with full weights and as a LoRA, DPO, GRPO, RFT.
 Invariant: the script below fixes what is tried and in which order; parents are the default policy's choice, and scores,
 certificates and the vault number are whatever evo measures. Nothing leaves the machine.
 """
@@ -12,11 +13,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from evo import assets
+from evo.data.reader import read_rows
 from evo.domain.experiment import ROOT
 from evo.domain.views import CertificateView, NewView, VaultView
 from evo.errors import Refused, UsageError
+from evo.files import write_jsonl
 from evo.ops.init import Initialised, InitRequest, init
 from evo.ops.new import NewRequest, new
 from evo.ops.progress import OnTick, silent
@@ -40,13 +44,17 @@ COMMON = (
     "scheduler=linear",
     "warmup=0",
     "weight_decay=0",
-    "batch_size=64",
-    "max_length=128",
     "lora_rank=16",
     "lora_alpha=32",
     "lora_dropout=0",
     "logging_steps=2",
 )
+OF_RECIPE = {
+    "sft": ("batch_size=64", "max_length=128"),
+    "dpo": ("batch_size=64", "max_length=128"),
+    "grpo": ("batch_size=256", "gradient_accumulation=1", "max_new_tokens=6"),
+    "rft": ("batch_size=128", "prompts=512", "sampling_batch=512", "max_new_tokens=6"),
+}
 PER_PROCESS = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
 """One thread each: on two cores, more are slower."""
 
@@ -64,43 +72,47 @@ class Edit:
 class Trial:
     hypothesis: str
     settings: tuple[str, ...]
+    recipe: str = "sft"
     edits: tuple[Edit, ...] = ()
 
 
-FEW_ROWS = Edit("recipe/recipe.yaml", "source: data/train.jsonl", "source: data/train.jsonl\n      n: 100")
-FUSED_ATTENTION = Edit("recipe/train.py", '"all-linear"', '["query_key_value"]')
-"""A Llama has no such matrix: a mistake that people make, and PEFT refuses it."""
+CALM = Edit("recipe/recipe.yaml", "  patience: 2", "  every: 25\n  patience: 2")
+"""Every trial has it: 32 sums every dozen steps are too noisy a reason to stop."""
+OLD_NAME = Edit("recipe/train.py", "max_length=p.max_length", "max_seq_length=p.max_length")
+"""What the option was called in older versions of TRL: a mistake that people make, and TRL refuses it."""
 
 SCRIPT = (
     Trial(
         "a timid rate moves little but breaks nothing",
-        ("method=lora", "learning_rate=2e-4", "max_steps=150"),
+        ("method=lora", "learning_rate=5e-4", "max_steps=100"),
     ),
     Trial(
         "if more is better, far more is best",
-        ("method=lora", "learning_rate=2e-2", "max_steps=100"),
+        ("method=lora", "learning_rate=3e-2", "max_steps=60"),
     ),
     Trial(
-        "five times the first rate, on from what was won",
+        "its own measure as reward, eight answers a sum",
+        ("learning_rate=3e-4", "max_steps=75", "group_size=8"),
+        recipe="grpo",
+    ),
+    Trial(
+        "rows cut short train faster",
         ("method=lora", "learning_rate=1e-3", "max_steps=100"),
+        edits=(OLD_NAME,),
     ),
     Trial(
-        "a small adapter on the fused attention is enough",
-        ("method=lora", "lora_rank=8", "learning_rate=1e-3", "max_steps=100"),
-        (FUSED_ATTENTION,),
+        "the right sum against the one that forgets to carry",
+        ("learning_rate=3e-4", "max_steps=75"),
+        recipe="dpo",
     ),
     Trial(
-        "a hundred examples teach the rule as well as all",
-        ("method=full", "learning_rate=1e-3", "max_steps=150", "batch_size=32"),
-        (FEW_ROWS,),
+        "learn from its own right answers, and again",
+        ("learning_rate=1e-3", "rounds=3", "steps_per_round=50", "k=8"),
+        recipe="rft",
     ),
     Trial(
-        "a second, shorter helping still pays",
-        ("method=lora", "learning_rate=1e-3", "max_steps=40"),
-    ),
-    Trial(
-        "the rate between warm and hot learns to carry",
-        ("method=lora", "learning_rate=5e-3", "max_steps=200"),
+        "all weights on all examples, to polish",
+        ("learning_rate=1e-3", "max_steps=150", "batch_size=128"),
     ),
 )
 """Two of the seven must go wrong: the second forgets what the model knew, the fourth cannot start."""
@@ -131,8 +143,11 @@ def place(folder: Path | None) -> Path:
 
 
 def lay_out(folder: Path) -> Initialised:
-    """The workspace: the shipped model, its training rows, 600 gold items sealed 50/30/20."""
+    """The workspace: the shipped model, its training rows and pairs of them, 600 gold items sealed 50/30/20."""
     shipped = assets.folder("workspace_template") / "addition"
+    rows = [row.data for row in read_rows(shipped / "train.jsonl")]
+    (folder / "data").mkdir(parents=True, exist_ok=True)
+    write_jsonl(folder / "data" / "preferences.jsonl", [preference(row) for row in rows])
     return init(
         InitRequest(
             folder=folder,
@@ -143,6 +158,15 @@ def lay_out(folder: Path) -> Initialised:
             settings=SETTINGS,
         )
     )
+
+
+def preference(row: dict[str, Any]) -> dict[str, str]:
+    """The sum of a training row against the one that forgets to carry, or is off by ten where nothing is carried."""
+    question, answer = (turn["content"] for turn in row["messages"][-2:])
+    first, second = (int(number) for number in question.rstrip("=").split("+"))
+    forgetful = (first // 10 + second // 10) * 10 + (first + second) % 10
+    wrong = forgetful if str(forgetful) != answer else forgetful + 10
+    return {"prompt": question, "chosen": answer, "rejected": str(wrong)}
 
 
 def grow(session: Session, say: Say, on_tick: OnTick = silent) -> Grown:
@@ -161,10 +185,10 @@ def grow(session: Session, say: Say, on_tick: OnTick = silent) -> Grown:
 
 def attempt(session: Session, trial: Trial, grown: Grown, say: Say, on_tick: OnTick) -> None:
     """Branch, edit, run: one experiment of the script."""
-    made = new(session, NewRequest("sft", trial.hypothesis, settings=settings_of(trial))).views[0]
+    made = new(session, NewRequest(trial.recipe, trial.hypothesis, settings=settings_of(trial))).views[0]
     grown.picked_by[made.id] = made.picked_by or ""
     say(f"{made.id} branches from {made.parent} ({made.picked_by}): {trial.hypothesis}")
-    for edit in trial.edits:
+    for edit in (CALM, *trial.edits):
         apply(edit, made)
     outcome = run(session, RunRequest(made.id), on_tick)
     if outcome.failure is not None:
@@ -187,9 +211,10 @@ def gist(message: str) -> str:
 
 
 def settings_of(trial: Trial) -> tuple[str, ...]:
-    """The trial's settings over those that all share."""
+    """The trial's settings over those of its recipe and of all."""
     names = {word.partition("=")[0] for word in trial.settings}
-    return (*(word for word in COMMON if word.partition("=")[0] not in names), *trial.settings)
+    shared = (*COMMON, *OF_RECIPE[trial.recipe])
+    return (*(word for word in shared if word.partition("=")[0] not in names), *trial.settings)
 
 
 def apply(edit: Edit, made: NewView) -> None:

@@ -14,10 +14,12 @@ from workspaces import Answer, clean_environment, evo
 
 from evo import assets
 from evo.cli.render.demo import demo as render
+from evo.data.reader import read_rows
 from evo.domain.demo_view import DemoView
 from evo.domain.views import CertificateView, NewView, TreeNodeView
 from evo.errors import Refused
 from evo.ops import demo
+from evo.workspace import repository
 from evo.workspace.recipes import apply_params, load_recipe
 
 LONGEST_S = 600
@@ -33,15 +35,17 @@ def test_a_folder_with_something_in_it_is_refused_and_left_alone(tmp_path: Path)
     assert evo("demo", taken, cwd=tmp_path).code == 2
 
 
-def test_every_trial_fits_the_shipped_recipe(tmp_path: Path) -> None:
-    """The script is legal: its parameters exist, its edits find their place."""
-    source = load_recipe(None, assets.folder("recipes") / "sft")
+def test_every_trial_fits_its_shipped_recipe(tmp_path: Path) -> None:
+    """The script is legal: its parameters exist, its edits find their place; five techniques are in it."""
     assert len(demo.SCRIPT) >= 6
-    assert source.config.init_from == "parent", "each goes on from the weights of the parent that the policy picks"
+    kinds = set()
     for trial in demo.SCRIPT:
+        source = load_recipe(None, assets.folder("recipes") / trial.recipe)
+        assert source.config.init_from == "parent", "each goes on from the weights of the parent that the policy picks"
         params = apply_params(source.config, demo.settings_of(trial))
-        assert params["batch_size"] in (32, 64)
-        for edit in trial.edits:
+        assert params["logging_steps"] == 2
+        kinds.add((trial.recipe, params["method"]))
+        for edit in (demo.CALM, *trial.edits):
             copy = tmp_path / edit.file
             copy.parent.mkdir(exist_ok=True)
             copy.write_text((source.folder / Path(edit.file).name).read_text())
@@ -49,9 +53,23 @@ def test_every_trial_fits_the_shipped_recipe(tmp_path: Path) -> None:
             assert edit.new in copy.read_text()
             with pytest.raises(Refused, match="does not fit"):
                 demo.apply(demo.Edit(edit.file, "no such words", ""), NewView("exp_0001", True, str(tmp_path)))
-    (tmp_path / "recipe" / "train.py").write_text("pass\n")
-    few = load_recipe(None, tmp_path / "recipe").config
-    assert few.data.train[0].n == 100
+    assert kinds == {("sft", "full"), ("sft", "lora"), ("dpo", "full"), ("grpo", "full"), ("rft", "full")}
+
+
+def test_preferences_are_made_of_the_training_rows_alone(tmp_path: Path) -> None:
+    """The right sum against a wrong one, for every row and no other; they are in the workspace's first commit."""
+    demo.lay_out(tmp_path / "tree")
+    rows = [row.data["messages"] for row in read_rows(tmp_path / "tree" / "data" / "train.jsonl")]
+    pairs = [row.data for row in read_rows(tmp_path / "tree" / "data" / "preferences.jsonl")]
+    assert [(pair["prompt"], pair["chosen"]) for pair in pairs] == [
+        (user["content"], ai["content"]) for user, ai in rows
+    ]
+    for pair in pairs:
+        first, second = pair["prompt"].rstrip("=").split("+")
+        assert int(pair["chosen"]) == int(first) + int(second) != int(pair["rejected"])
+    assert demo.preference({"messages": [{"content": "17+25="}, {"content": "42"}]})["rejected"] == "32"
+    assert demo.preference({"messages": [{"content": "11+22="}, {"content": "33"}]})["rejected"] == "43"
+    assert "data/preferences.jsonl" in repository.tracked(tmp_path / "tree", ["data"])
 
 
 def test_an_interrupt_ends_what_runs_and_says_so(tmp_path: Path) -> None:
@@ -98,7 +116,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Answer]:
 @pytest.mark.slow
 @pytest.mark.timeout(LONGEST_S + 90)
 def test_the_demo_ends_with_a_certificate_and_a_vault_number(finished: tuple[Path, Answer]) -> None:
-    """Offline and without a GPU; a commit, a number with its interval, a crash, a setback, in four minutes."""
+    """Offline and without a GPU; a commit, a number with its interval, a crash, a setback, in six minutes."""
     root, answer = finished
     assert answer.code == 0, answer.err
     data = answer.data
@@ -113,11 +131,20 @@ def test_the_demo_ends_with_a_certificate_and_a_vault_number(finished: tuple[Pat
     assert 0 <= vault["low"] < vault["mean"] < vault["high"] <= 1 or vault["mean"] == 1
     assert vault["mean"] > nodes["exp_0000"]["score"]
     assert [node["id"] for node in nodes.values() if node["state"] == "failed"] == list(data["failures"])
-    assert "query_key_value" in next(iter(data["failures"].values()))
-    scored = [node for node in nodes.values() if node["score"] is not None and node["parent"]]
-    assert any(node["score"] < nodes[node["parent"]]["score"] for node in scored)
+    assert "max_seq_length" in next(iter(data["failures"].values()))
+    children = [node for node in nodes.values() if node["parent"]]
+    assert any(is_worse(root, node, nodes[node["parent"]]) for node in children if node["state"] == "open")
+    better = [node for node in children if node["score"] is not None and node["score"] > nodes["exp_0000"]["score"]]
+    assert {"sft", "dpo", "grpo", "rft"} <= {node["recipe"] for node in better}
     assert set(data["picked_by"]) == set(nodes) - {"exp_0000"}
     assert set(data["picked_by"].values()) == {"tree-ucb"}
+
+
+def is_worse(root: Path, node: dict, parent: dict) -> bool:
+    """By its score, or by its best mid-evaluation, which has spared it the rest."""
+    if node["score"] is None:
+        return bool(evo("show", node["id"], cwd=root).data["regressed"])
+    return bool(node["score"] < parent["score"])
 
 
 @pytest.mark.slow
