@@ -26,6 +26,8 @@ EXTRAS = {
     "math": ("math-verify",),
     "data": ("datasketch", "scipy"),
     "wandb": ("wandb",),
+    "trackio": ("trackio",),
+    "mlflow": ("mlflow-skinny",),
 }
 
 

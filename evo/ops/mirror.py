@@ -176,11 +176,15 @@ class Mirror:
 
 @dataclass(frozen=True)
 class Told:
-    """What a pass has done: pages written, in which mode, and what went wrong on the way."""
+    """What a pass has done: pages written, in which mode, and what went wrong on the way.
+
+    `seen` is the touch of `wanted` that its last look came after; None where it was cut short.
+    """
 
     pages: int
     choice: Choice
     problem: str = ""
+    seen: int | None = None
 
 
 @contextlib.contextmanager
@@ -264,7 +268,7 @@ def watch(layout: Layout, choice: Choice, places: Places) -> Told:
         mirror = Mirror(line, sent, choice)
         found = None
         while True:
-            began = time.monotonic()
+            began, seen = time.monotonic(), _touch_of(places.wanted)
             with open_session(layout.root, readonly=True) as session:
                 found = survey(session, found)
             is_idle = not any(entry.is_live for entry in found.entries) and _age(places.wanted) > LINGER_S
@@ -272,7 +276,7 @@ def watch(layout: Layout, choice: Choice, places: Places) -> Told:
             if is_idle:
                 break
             time.sleep(max(PACE_S, REST * (time.monotonic() - began)))
-    return Told(mirror.told, choice)
+    return Told(mirror.told, choice, seen=seen)
 
 
 def _age(path: Path) -> float:
@@ -289,17 +293,20 @@ def note_status(places: Places, told: Told) -> None:
 
 
 def work(layout: Layout, choice: Choice) -> None:
-    """One mirror's life: the tracker, its fallback, and a last look whether somebody came as the lock was given up."""
+    """One mirror's life: the tracker, its fallback, and once more where somebody came as the lock was given up."""
     places = Places(layout.track)
+    problem = ""
     while True:
-        seen = _age_mark(places.wanted)
         try:
             with alone(places):
-                note_status(places, _watch_or_fall_back(layout, choice, places))
+                told = _watch_or_fall_back(layout, choice, places)
+                problem = told.problem or problem
+                note_status(places, replace(told, problem=problem))
         except Busy:
             return  # that one has been told by the touch of `wanted`
-        if _age_mark(places.wanted) == seen:
+        if told.seen in (None, _touch_of(places.wanted)):
             return
+        choice = told.choice
 
 
 def _watch_or_fall_back(layout: Layout, choice: Choice, places: Places) -> Told:
@@ -316,7 +323,7 @@ def _watch_or_fall_back(layout: Layout, choice: Choice, places: Places) -> Told:
             return Told(0, fallback, second.message)
 
 
-def _age_mark(path: Path) -> int:
+def _touch_of(path: Path) -> int:
     try:
         return path.stat().st_mtime_ns
     except OSError:
