@@ -47,6 +47,7 @@ COMMANDS = (
     Command("adopt", "adopt", "tree", "Make a checkpoint that was trained elsewhere an experiment."),
     Command("sync", "sync", "tree", "Take in whatever has finished."),
     Command("wait", "wait", "tree", "Wait until experiments have ended."),
+    Command("stop", "stop", "tree", "End a training now, keep its best checkpoint and evaluate it."),
     Command("abort", "abort", "tree", "End a running attempt and keep nothing of it."),
     Command("discard", "discard", "tree", "Give an experiment up, with a reason."),
     Command("restore", "restore", "tree", "Take a discard back."),
