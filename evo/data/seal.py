@@ -30,7 +30,7 @@ from evo.validation import plain, restore
 SCHEMA = "evo-seal/1"
 SEALED: tuple[Split, ...] = ("heldout", "vault")
 MID_SHARE = 0.25
-"""No more of a train file than this is held back as the mid slice."""
+"""No more of a train file, or of dev, than this is held back as the mid slice."""
 _FOLDER, _FILE = 0o700, 0o600
 
 
@@ -63,14 +63,11 @@ def split_path(root: Path, split: Split) -> Path:
 def choose_mid(train: Sequence[Item], dev: Sequence[Item], *, size: int, seed: int) -> tuple[str, tuple[Item, ...]]:
     """Where the mid slice comes from (`train`, `dev` or nothing) and its items, at most `size`.
 
-    From the train items that have targets (at most MID_SHARE of them), which are then held back from training; else
-    from dev, where choosing checkpoints by it inflates the score a little.
+    From the train items that have targets, which are then held back from training; else from dev, which then goes
+    without them: a score that had a part in choosing the checkpoint would be too good. At most MID_SHARE of either.
     """
-    for name, items, room in (
-        ("train", [item for item in train if item.target is not None], MID_SHARE),
-        ("dev", dev, 1.0),
-    ):
-        count = min(size, int(len(items) * room))
+    for name, items in (("train", [item for item in train if item.target is not None]), ("dev", dev)):
+        count = min(size, int(len(items) * MID_SHARE))
         if count:
             stable = sorted(items, key=lambda item: item.id)
             return name, tuple(random.Random(seed).sample(stable, count))

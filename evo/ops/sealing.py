@@ -16,7 +16,7 @@ from evo.errors import UsageError
 from evo.gate.asking import EVIDENCE
 from evo.gate.noise import SUPERVISED
 from evo.gate.power import smallest_gain
-from evo.lightdata import dataclass
+from evo.lightdata import dataclass, replace
 from evo.workspace import repository
 from evo.workspace.layout import Layout
 
@@ -52,7 +52,9 @@ def plan(request: GoldRequest, *, train: Path | None, mid: int, seed: int) -> Pl
     rows = read_items(train, needs_target=False) if train is not None else []
     if splits is None:
         return None
-    return Plan(splits, seal.choose_mid(rows, splits.dev, size=mid, seed=seed), request.files)
+    chosen = seal.choose_mid(rows, splits.dev, size=mid, seed=seed)
+    taken = {item.id for item in chosen[1]}
+    return Plan(replace(splits, dev=tuple(i for i in splits.dev if i.id not in taken)), chosen, request.files)
 
 
 def _splits(request: GoldRequest, *, seed: int) -> Splits | None:

@@ -150,6 +150,7 @@ def test_mid_comes_from_train_where_that_has_targets_else_from_dev(splits):
     source, mid = choose_mid(prompts, splits.dev, size=32, seed=1)
     assert source == "dev"
     assert set(mid) <= set(splits.dev)
+    assert len(choose_mid(prompts, splits.dev[:20], size=32, seed=1)[1]) == 5, "most of dev stays"
     assert choose_mid(TRAIN, splits.dev, size=0, seed=1) == ("", ())
 
 
