@@ -39,6 +39,7 @@ SETTINGS = (
     ("eval.max-new-tokens", "6"),
     ("eval.batch-size", "150"),
     ("run.smoke", "never"),
+    ("track", "none"),
 )
 COMMON = (
     "scheduler=linear",
