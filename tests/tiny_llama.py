@@ -28,20 +28,23 @@ def save_tokenizer(folder: Path, *, template: str | None = TEMPLATE) -> int:
     return len(letters) + len(SPECIAL)
 
 
-def random_model(*, seed: int, vocabulary: int, ends: int, layers: int = 2) -> LlamaForCausalLM:
+def random_model(*, seed: int, vocabulary: int, ends: int, layers: int = 2, is_tied: bool = False) -> LlamaForCausalLM:
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=vocabulary, hidden_size=32, intermediate_size=64, num_hidden_layers=layers, num_attention_heads=2,
         max_position_embeddings=160, eos_token_id=ends, bos_token_id=None, pad_token_id=ends + 1, initializer_range=0.5,
+        tie_word_embeddings=is_tied,
     )  # fmt: skip
     return LlamaForCausalLM(config)
 
 
-def save_model(folder: Path, *, seed: int, template: str | None = TEMPLATE, layers: int = 2) -> Path:
+def save_model(
+    folder: Path, *, seed: int, template: str | None = TEMPLATE, layers: int = 2, is_tied: bool = False
+) -> Path:
     """Full weights, tokenizer, template and generation config in `folder`."""
     vocabulary = save_tokenizer(folder, template=template)
     ends = vocabulary - len(SPECIAL)
-    model = random_model(seed=seed, vocabulary=vocabulary, ends=ends, layers=layers)
+    model = random_model(seed=seed, vocabulary=vocabulary, ends=ends, layers=layers, is_tied=is_tied)
     model.generation_config = GenerationConfig(eos_token_id=ends, pad_token_id=ends + 1)
     model.save_pretrained(folder)
     return folder

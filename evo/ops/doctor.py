@@ -13,9 +13,12 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
+from evo.domain.service import ServiceFolder
 from evo.domain.upkeep_views import CheckView, DoctorView
 from evo.errors import EvoError, NotAWorkspace
-from evo.ops import data, upkeep
+from evo.evaluate.server.command import probe
+from evo.evaluate.server.place import cure, down_reason, has_keeper, state_of
+from evo.ops import data, serving, upkeep
 from evo.session import Session, open_session
 from evo.store import meta
 from evo.workspace.pin import ModelPin, verify_model
@@ -102,6 +105,7 @@ def _contents(session: Session) -> Iterator[CheckView]:
     errors = [finding for finding in upkeep.check(session) if finding.severity == "error"]
     yield CheckView("tree", not errors, f"{len(errors)} errors" if errors else "in order", "evo fsck")
     yield _model(session)
+    yield _server(session)
     try:
         status, _ = data.status(session)
     except EvoError as error:
@@ -111,6 +115,26 @@ def _contents(session: Session) -> Iterator[CheckView]:
     copies = status.plain_copies
     found = ", ".join(copies) or "none in the workspace"
     yield CheckView("plain copies of sealed items", not copies, found, "move them off this machine")
+
+
+def _server(session: Session) -> CheckView:
+    """What would answer evaluations by vLLM; nothing is started."""
+    is_wanted, python = session.config.eval.backend == "vllm", session.config.server.python
+    if not is_wanted and not python:
+        return CheckView("inference server", True, "none: evaluations are answered by hf (optional)")
+    try:
+        facts = serving.server_facts(session)
+    except EvoError as error:
+        return CheckView("inference server", not is_wanted, error.message, error.hint)
+    place = ServiceFolder(Path(facts.folder))
+    if why := down_reason(place):
+        return CheckView("inference server", False, f"down, hf answers in its place: {why}", cure(place))
+    found = probe(facts.python)
+    if found.problem:
+        return CheckView("inference server", not is_wanted, found.problem, "; ".join(serving.PIP_LINES))
+    now = state_of(place).state if has_keeper(place) else "asleep"
+    use = "" if is_wanted else "; not used: eval.backend is " + session.config.eval.backend
+    return CheckView("inference server", True, f"vllm {found.vllm}, torch {found.torch}: {now}{use}")
 
 
 def _model(session: Session) -> CheckView:

@@ -23,6 +23,7 @@ from evo.ops.judge import Judge
 from evo.ops.launch import Content, RunOptions, Work, prepare, submit, trained_content, warm_executor
 from evo.ops.leaks import leaks_in, sealed_copies
 from evo.ops.progress import OnTick, Tick, silent
+from evo.ops.serving import falling_back
 from evo.runner import watch
 from evo.runner.executors.base import Executor
 from evo.session import Session
@@ -57,12 +58,18 @@ FINISHED_BEFORE = "finished before: nothing was started"
 def run(session: Session, request: RunRequest, on_tick: OnTick = silent) -> RunOutcome:
     """Run one experiment to its score, or to the next thing that the person must decide."""
     if request.experiment is not None:
-        return run_one(session, request, request.experiment, on_tick)
+        return to_its_end(session, request, request.experiment, on_tick)
     while True:
         try:
-            return run_one(session, request, next_pending(session), on_tick)
+            return to_its_end(session, request, next_pending(session), on_tick)
         except Busy:  # another worker was quicker: there may be another one pending
             time.sleep(0.01)
+
+
+def to_its_end(session: Session, request: RunRequest, identifier: str, on_tick: OnTick) -> RunOutcome:
+    """`run_one`, by another engine from where it stopped if the inference server is lost on the way."""
+    work = lambda: run_one(session, request, identifier, on_tick)  # noqa: E731
+    return falling_back(session, work, has_failed=lambda outcome: outcome.failure is not None)
 
 
 def run_one(session: Session, request: RunRequest, identifier: str, on_tick: OnTick) -> RunOutcome:

@@ -7,12 +7,14 @@ that moment on the workspace is evaluated by `hf`, which is another epoch, annou
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from evo.clock import parse_duration
 from evo.domain.job import AttemptFolder, ServerFacts
 from evo.domain.service import ServiceFolder
-from evo.errors import UsageError
+from evo.errors import RunFailed, UsageError
 from evo.evaluate.engine import engine_of
 from evo.evaluate.server.command import NEWEST, probe
 from evo.evaluate.server.place import cure, down_reason, ensure_keeper, lay_out
@@ -23,6 +25,7 @@ from evo.session import Session
 from evo.store import meta
 from evo.validation import plain
 
+Outcome = TypeVar("Outcome")
 PIP_LINES = (
     "python3 -m venv VENV",
     f"VENV/bin/pip install 'vllm>=0.22,<{NEWEST[0]}.{NEWEST[1] + 1}'",
@@ -82,6 +85,27 @@ def server_facts(session: Session) -> ServerFacts:
         max_length=config.server.max_length,
     )
     return replace(facts, folder=str(session.layout.cache / "server" / sha256_json(plain(facts))[:16]))
+
+
+def falling_back(session: Session, work: Callable[[], Outcome], *, has_failed: Callable[[Outcome], bool]) -> Outcome:
+    """What `work` gives; once more where it failed because the server went down meanwhile: `hf` goes on from there."""
+    before = is_down(session)
+    try:
+        outcome = work()
+    except RunFailed:
+        if before or not is_down(session):
+            raise
+    else:
+        if before or not has_failed(outcome) or not is_down(session):
+            return outcome
+    return work()
+
+
+def is_down(session: Session) -> bool:
+    """Whether evo.yaml names a server that is not to be had."""
+    if session.config.eval.backend != "vllm":
+        return False
+    return bool(down_reason(ServiceFolder(Path(server_facts(session).folder))))
 
 
 def keep(session: Session, server: ServerFacts | None, folder: AttemptFolder) -> None:

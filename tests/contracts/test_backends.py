@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import standin_vllm
 from evaluating import ROWS, job_in, results_of
+from servers import end
 from tiny_llama import save_model
 
 from evo.domain.item import parse_item
-from evo.domain.job import EvalJob
+from evo.domain.job import EvalJob, ServerFacts
+from evo.domain.service import ServiceFolder
 from evo.errors import EvoError
 from evo.evaluate.process import evaluate
 from evo.evaluate.weights import weights_hash
@@ -33,11 +37,17 @@ def model(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(params=sorted(TABLES["backend"]))
-def job(request, tmp_path, model) -> EvalJob:
+def job(request, tmp_path, model) -> Iterator[EvalJob]:
     job = job_in(tmp_path, backend=request.param, model=str(model), generation=SAMPLED, device="cpu")
     (tmp_path / "pinned" / "answer.sh").write_text(SCRIPT)
     Path(job.out_dir).mkdir()
-    return replace(job, base_model=str(model) if job.backend == "hf" else None)
+    if job.backend == "command":
+        yield job
+        return
+    python = standin_vllm.install(tmp_path / "env")
+    server = ServerFacts(str(tmp_path / "server"), str(python), str(model), "pinned")
+    yield replace(job, base_model=str(model), server=server)
+    end(ServiceFolder(tmp_path / "server"))
 
 
 def test_one_finite_result_in_range_for_each_item_and_sample(job):

