@@ -24,7 +24,16 @@ from evo.domain.job import AttemptFolder, Job, RunFacts, Stage
 from evo.errors import NotFound, Refused
 from evo.files import read_json, sha256_json, write_json
 from evo.lightdata import dataclass, replace
-from evo.ops.judge import Judge, base_model, eval_job, evaluate_stage, ordinary, pinned_items, scorer_facts
+from evo.ops.judge import (
+    Judge,
+    base_model,
+    eval_job,
+    evaluate_stage,
+    ordinary,
+    pinned_items,
+    scorer_facts,
+    seal_nothing,
+)
 from evo.ops.serving import keep
 from evo.ops.track import tree_name
 from evo.runner.environment import make_folders, run_environment
@@ -139,6 +148,8 @@ def prepare(session: Session, experiment: Experiment) -> Content:
     if experiment.origin == DECLARED:
         adopted = RecipeConfig(name=experiment.recipe, technique=experiment.technique)
         return Content(experiment.commit, experiment.content_hash or "", adopted, None, None)
+    if session.config.eval.mode == "scalar":
+        seal_nothing(session)
     if experiment.id == ROOT:
         refuse_changed_model(session)
         return Content(experiment.commit, "root", RecipeConfig(name="base", technique="base"), None, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,24 @@ def test_repeats_are_part_of_the_evaluation(tmp_path):
     assert evo("rescore", "exp_0001", cwd=workspace).code == 0
     assert evo("show", "exp_0001", cwd=workspace).data["score"]["n"] == 5
     assert evo("show", "exp_0000", cwd=workspace).data["score"]["n"] == 5
+
+
+def test_a_recipe_with_data_can_be_the_first_thing_that_is_run(tmp_path):
+    """Nothing is sealed, and so nothing is held back from the data or looked for in it."""
+    workspace = scalar_workspace(tmp_path)
+    rows = [{"prompt": f"{i}", "target": f"{i}"} for i in range(5)]
+    (workspace / "data" / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    recipe = workspace / "recipes" / "counted"
+    recipe.mkdir(parents=True)
+    train = "wc -l < $EVO_DATASET && echo 0.7 > $EVO_CHECKPOINT_DIR/skill.txt"
+    stated = {"argv": {"type": "str", "default": f"sh -c '{train}'"}}
+    data = {"train": [{"source": "data/train.jsonl"}]}
+    described = {"name": "counted", "technique": "sft", "data": data, "params": stated}
+    (recipe / "recipe.yaml").write_text(json.dumps(described))
+    made = evo("new", "--recipe", "counted", "-m", "on five rows", cwd=workspace).data["id"]
+    ran = evo("run", made, cwd=workspace)
+    assert ran.code == 0, ran.out
+    assert (workspace / ".evo" / "attempts" / made / "1" / "train.log").read_text().strip() == "5"
 
 
 def test_a_suite_has_no_place_in_a_scalar_benchmark(tmp_path):
