@@ -119,6 +119,13 @@ def test_error_of_a_score(results: list[float], expected: float) -> None:
     assert score_error(results) == pytest.approx(expected)
 
 
+def test_repeats_of_one_number_are_no_answers_that_are_right_or_wrong():
+    """§6: over the repeats of a scalar benchmark, sd/√R; a benchmark at exactly 0 is not taken for three wrong items."""
+    assert score_error([0.0, 0.0, 0.0], is_scalar=True) == 0.0
+    assert score_error([0.0, 0.0, 0.0]) > 0.3
+    assert score_error([0.4, 0.5, 0.6], is_scalar=True) == pytest.approx(0.1 / 3**0.5)
+
+
 @pytest.mark.parametrize(("total", "needed"), [(10, 10), (32, 32), (200, 32), (641, 33), (10_000, 500)])
 def test_a_comparison_needs_so_many_items(total: int, needed: int) -> None:
     """D10: the full set below 32, else max(32, ceil(5 % N))."""

@@ -92,3 +92,11 @@ def test_what_dev_says_of_a_node() -> None:
     assert equal == (0.0, pytest.approx(1 / 2 / 4), 0.0), "agreement is not certainty"
     with pytest.raises(UsageError, match="3 dev results for 2 dev items"):
         sighting([1, 0, 1], [1, 0], sigma_run=0.0, seeds=1)
+
+
+def test_three_repeats_of_a_number_are_not_three_items() -> None:
+    """§6: ranked by what the repeats show; 1/n of three would drown every gain of a scalar benchmark."""
+    base, better = [0.40, 0.41, 0.42], [0.60, 0.62, 0.61]
+    seen = sighting(better, base, sigma_run=0.0, seeds=1, floor=0.02**2)
+    assert seen.variance == pytest.approx(0.02**2 / 6)
+    assert sighting(better, base, sigma_run=0.0, seeds=1).variance == pytest.approx(1 / 18)
