@@ -120,7 +120,7 @@ def test_error_of_a_score(results: list[float], expected: float) -> None:
 
 
 def test_repeats_of_one_number_are_no_answers_that_are_right_or_wrong():
-    """§6: over the repeats of a scalar benchmark, sd/√R; a benchmark at exactly 0 is not taken for three wrong items."""
+    """§6: over the repeats of a scalar benchmark, sd/√R; one at exactly 0 is not three wrong items."""
     assert score_error([0.0, 0.0, 0.0], is_scalar=True) == 0.0
     assert score_error([0.0, 0.0, 0.0]) > 0.3
     assert score_error([0.4, 0.5, 0.6], is_scalar=True) == pytest.approx(0.1 / 3**0.5)
