@@ -71,6 +71,10 @@ def reload(asked):
     if has("cannot-reload"):
         return 404, {{"detail": "Not Found"}}
     assert asked["method"] == "reload_weights", asked
+    if has("lists-files"):
+        seen = {{path.name: str(path.resolve()) for path in Path(asked["kwargs"]["weights_path"]).iterdir()}}
+        with open(HERE / "requests.jsonl", "a") as file:
+            file.write(json.dumps(["/files", seen]) + "\\n")
     loaded[named["--served-model-name"]] = digest(asked["kwargs"]["weights_path"])
     if has("dies-after-reload"):
         os._exit(9)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from dataclasses import replace
 
@@ -45,11 +46,24 @@ def test_full_weights_are_swapped_in_and_the_next_user_has_the_base_again(job, p
     first, second = (other_weights(tmp_path / str(scale), base, scale=scale) for scale in (2.0, 3.0))
     for folder in (base, first, second, base):
         assert answered_by(backend, folder) == {digest(folder)}
-    paths = [asked["kwargs"]["weights_path"] for asked in standin_vllm.requests(python, "/collective_rpc")]
-    assert paths == [str(first), str(second), str(base)]
+    assert len(standin_vllm.requests(python, "/collective_rpc")) == 3
     assert len(standin_vllm.requests(python, "/reset_prefix_cache")) == 3
     salts = {asked["cache_salt"] for asked in standin_vllm.requests(python, "/v1/completions")}
     assert len(salts) == 3
+
+
+def test_nothing_of_a_trained_folder_but_its_tensors_is_shown_to_the_server(job, place, python, base, tmp_path):
+    """vLLM reads every safetensors file that it finds, and the hash covers those that a loader reads."""
+    trained = other_weights(tmp_path / "trained", base, scale=2.0)
+    shutil.copy(base / "model.safetensors", trained / "model-of-another.safetensors")
+    (trained / "tokenizer.json").write_text("{}")
+    standin_vllm.trouble(python, "lists-files")
+    assert answered_by(VllmBackend(job), trained) == {digest(trained)}
+    (seen,) = standin_vllm.requests(python, "/files")
+    assert "model.safetensors" in seen
+    assert "model-of-another.safetensors" not in seen
+    assert seen["tokenizer.json"] == str(base / "tokenizer.json")
+    assert [path for path in place.root.iterdir() if path.name.startswith("stage")] == []
 
 
 def test_a_swap_that_was_cut_off_is_not_taken_for_the_base(job, place, python, base, tmp_path):

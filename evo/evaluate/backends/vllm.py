@@ -14,7 +14,6 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -127,23 +126,23 @@ class VllmBackend:
     @contextlib.contextmanager
     def _serving(self, server: Served, weights: Weights) -> Iterator[Served]:
         """The server with these weights in place, however that is done."""
-        try:
-            with self._placed(server, weights) as served:
+        folder, digest = weights
+        if digest == self._facts.weights:
+            with self._hold.with_base(server) as served:
                 yield served
-        except CannotSwap:
-            with staging.own_server(self._facts, weights.folder, weights.digest) as served:
-                yield served
-
-    def _placed(self, server: Served, weights: Weights) -> AbstractContextManager[Served]:
-        if weights.digest == self._facts.weights:
-            return self._hold.with_base(server)
-        if is_adapter(weights.folder):
-            if not staging.why_not_servable(weights.folder, max_rank=self._facts.max_lora_rank):
-                return self._hold.with_adapter(server, weights.folder, weights.digest)
-            merged = staging.merged(self._job, weights.folder, weights.digest)
-            return self._hold.with_weights(server, merged, weights.digest)
-        staging.check_whole(weights.folder, self._prompter.base)
-        return self._hold.with_weights(server, weights.folder, weights.digest)
+            return
+        staging.check_whole(folder, self._prompter.base)
+        if is_adapter(folder) and staging.why_not_servable(folder, max_rank=self._facts.max_lora_rank):
+            folder = staging.merged(self._job, folder, digest)
+        beside = Path(self._facts.folder)
+        with staging.weights_alone(folder, self._prompter.base, beside=beside) as stage:
+            placed = self._hold.with_adapter if is_adapter(stage) else self._hold.with_weights
+            try:
+                with placed(server, stage, digest) as served:
+                    yield served
+            except CannotSwap:
+                with staging.own_server(self._facts, stage, digest) as served:
+                    yield served
 
     def _ask(self, served: Served, questions: Sequence[Question], *, salt: str) -> Iterator[tuple[Question, list[int]]]:
         """Answers as they come, several requests at a time. ServerLost, ServerRefused."""

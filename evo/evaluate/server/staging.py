@@ -16,7 +16,7 @@ from typing import Any
 from evo.domain.job import EvalJob, ServerFacts
 from evo.evaluate.grading import InvalidResults
 from evo.evaluate.server.hold import Hold, Served
-from evo.evaluate.weights import ADAPTER_CONFIG, pickled_weights, shape_differences, weight_files
+from evo.evaluate.weights import ADAPTER_CONFIG, is_adapter, pickled_weights, shape_differences, weight_files
 from evo.files import read_json
 from evo.lightdata import replace
 
@@ -41,12 +41,12 @@ def why_not_servable(adapter: Path, *, max_rank: int) -> str:
 
 
 def check_whole(folder: Path, base: Path) -> None:
-    """InvalidResults where full weights are not the base's tensors, name by name."""
+    """InvalidResults where there are no weights, or full ones are not the base's tensors, name by name."""
     if not weight_files(folder):
         pickles = pickled_weights(folder)
         found = f"only pickled weights ({', '.join(pickles)}), which are not loaded" if pickles else "no weights"
         raise InvalidResults(f"{folder} holds {found}", hint="save them as safetensors: model.save_pretrained(folder)")
-    faults = shape_differences(folder, base)
+    faults = [] if is_adapter(folder) else shape_differences(folder, base)
     if faults:
         raise InvalidResults(f"the weights in {folder} are not the base model's tensors: {faults[0]}")
 
@@ -67,17 +67,30 @@ def merged(job: EvalJob, adapter: Path, digest: str) -> Path:
 
 
 @contextlib.contextmanager
-def own_server(facts: ServerFacts, folder: Path, digest: str) -> Iterator[Served]:
-    """A server that was started with the full weights in `folder`, for one evaluation. It ends with the folder."""
+def weights_alone(folder: Path, base: Path, *, beside: Path) -> Iterator[Path]:
+    """Links to the tensors that have the hash, beside the base's config and tokenizer.
+
+    In `folder` itself vLLM would read every safetensors file that lies there, and a tokenizer too.
+    """
+    stage = beside / f"stage-{os.urandom(6).hex()}"
+    stage.mkdir(parents=True)
+    if is_adapter(folder):
+        taken = [folder / ADAPTER_CONFIG]
+    else:
+        taken = [path for path in base.iterdir() if ".safetensors" not in path.name]
+        taken += folder.glob("*.safetensors.index.json")
+    for path in (*taken, *weight_files(folder)):
+        os.symlink(path.absolute(), stage / path.name)
+    try:
+        yield stage
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def own_server(facts: ServerFacts, model: Path, digest: str) -> Iterator[Served]:
+    """A server that was started with the full weights in `model`, for one evaluation. It ends with its folder."""
     root = Path(facts.folder).with_name(f"{Path(facts.folder).name}-{digest[:16]}")
-    model = root / "model"
-    shutil.rmtree(model, ignore_errors=True)
-    model.mkdir(parents=True)
-    taken = weight_files(folder)
-    beside = [path for path in Path(facts.base_model).iterdir() if ".safetensors" not in path.name]
-    index = [path for path in folder.glob("*.safetensors.index.json")]
-    for path in (*beside, *taken, *index):
-        os.symlink(path.absolute(), model / path.name)
     hold = Hold(replace(facts, folder=str(root), base_model=str(model), weights=digest, idle_s=0.0), dict(os.environ))
     try:
         yield hold.ready()
