@@ -136,6 +136,16 @@ def test_nothing_of_a_sealed_sample_is_quoted_or_left_behind(tmp_path):
         assert [path.name for path in folder.rglob("*") if path.name in ("traces", "logs")] == []
 
 
+def test_the_cache_through_which_lm_eval_reads_the_items_goes_with_the_log(tmp_path):
+    """§7: sealed items are not left in the user's cache; a benchmark's own data is where it was."""
+    script = "print('cache', os.environ.get('HF_DATASETS_CACHE'), file=sys.stderr)\n" + harness_log([doc("a", 1.0)])
+    for place, command in enumerate(["python tool.py {items}", "python tool.py {model}"]):
+        job = tool(tmp_path / str(place), script, read="lm-eval", command=command)
+        said = run(job).stderr.splitlines()[0]
+        assert said == (f"cache {job.out_dir}/work/0/data" if place == 0 else "cache None")
+        assert not (tmp_path / str(place) / "out" / "work").exists()
+
+
 def test_samples_of_lm_eval_become_scores(tmp_path):
     """§6: an item is known by the `id` of its document, else by doc_id."""
     rows = [doc("c", 1.0), doc("zz", 0.0), doc("a", 0), {**doc("b", 1.0), "doc": {"question": "?"}, "doc_id": "b"}]

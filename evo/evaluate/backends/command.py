@@ -145,10 +145,15 @@ def filled(argv: Sequence[str], words: Mapping[str, str]) -> list[str]:
 
 
 def log_variables(job: EvalJob, folder: Path) -> dict[str, str]:
-    """Where a benchmark tool writes its log. inspect besides keeps samples among the user's data: not of these."""
-    logs = str(folder / "logs")
+    """Where a benchmark tool writes its log. What tools besides keep of the items goes with the folder: inspect's
+    samples among the user's data, and the copy of {items} in the cache that lm-eval reads them through."""
+    logs, data = str(folder / "logs"), str(folder / "data")
     found = {"EVO_LOG_DIR": logs, "INSPECT_LOG_DIR": logs, "INSPECT_LOG_FORMAT": "json"}
-    return found | {"XDG_DATA_HOME": str(folder / "data")} if job.read == "inspect" else found
+    if job.read == "inspect":
+        found["XDG_DATA_HOME"] = data
+    if job.read == "lm-eval" and "{items}" in job.command:
+        found["HF_DATASETS_CACHE"] = data
+    return found
 
 
 def command_line(command: str) -> list[str]:
