@@ -28,8 +28,8 @@ mid_eval: {every: 2, patience: 2}
 params:
   curve: {type: list, default: ["0.5"], doc: the skill of each checkpoint}
   pause: {type: float, default: 0.0, min: 0, doc: seconds that a step takes}
-  deaf: {type: bool, default: false, doc: hears of no wish to stop}
-  die: {type: int, default: 0, doc: kill itself after this step}
+  deaf: {type: bool, default: false, doc: stops neither when it is told to nor early}
+  die: {type: int, default: 0, doc: kill itself after this step of the first start}
   how: {type: str, default: KILL, doc: "the signal, or the exit code, to die of"}
 """
 PAGE = """\
@@ -61,12 +61,12 @@ for step in range(start + 1, last + 1):
         if waited == 0:
             shutil.rmtree(best, ignore_errors=True)
             shutil.copytree(weights, best)
-    if step == p.die and start < step:
+    if step == p.die and start == 0:
         if p.how.isdigit():
             sys.exit(int(p.how))
         os.kill(os.getpid(), getattr(signal, "SIG" + p.how))
         time.sleep(60)
-    if is_over or (mid and waited >= mid.patience):
+    if is_over or (mid and waited >= mid.patience and not p.deaf):
         break
 run.finish(best)
 """

@@ -25,6 +25,9 @@ def stop(session: Session, identifier: str) -> Stopped:
     live = attempts.live_of(session.db, experiment.id)
     if live is None:
         raise Refused(f"{identifier} is not running", hint="evo status")
+    if live.is_interrupted:
+        said = f"{identifier} is not running: its attempt {live.n} was {live.message}"
+        raise Refused(said, hint=f"evo run {identifier} goes on with it, evo abort {identifier} gives it up")
     folder = session.layout.attempt(identifier, live.n)
     stage = process.supervisor_record(folder.root).get("stage") if process.has_supervisor(folder.root) else None
     if live.state == "trained" or stage == "evaluating" or folder.result.exists():
@@ -39,10 +42,6 @@ def refuse_idle(live: Attempt, stage: object) -> None:
     """Nothing trains that could hand anything over."""
     name = f"{live.experiment} attempt {live.n}"
     give_up = f"evo abort {live.experiment} ends it"
-    if live.is_interrupted:
-        raise Refused(
-            f"{name} is not running: it was {live.message}", hint=f"evo run {live.experiment} goes on with it"
-        )
     if stage == "queued":
         raise Refused(f"{name} waits for its turn and has trained nothing yet", hint=give_up)
     if stage is None:

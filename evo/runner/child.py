@@ -58,7 +58,8 @@ class Supervisor:
         self.eval_seconds: float | None = None
         self.stage = "train" if job.get("train") else "evaluate"
         self.mid: MidService | None = None
-        self.stop_after = float("inf")
+        self.looked_at = 0.0
+        self.stop_left = job.get("stop_grace_s", 0.0)
 
     def path(self, name: str) -> str:
         return f"{self.folder}/{name}"
@@ -130,6 +131,7 @@ class Supervisor:
         kills = _memory_kills()
         if self.job.get("mid"):
             self.mid = MidService(self.folder, self.order("mid"), self.family, usual_mask=self.pulse.usual_mask)
+        self.looked_at = time.monotonic()
         ending, log = self.run_stage("train", self.look)
         self.train_seconds = ending.seconds
         verdict = failures.judge_training(ending, log, was_memory_short=_memory_kills() > kills)
@@ -151,14 +153,15 @@ class Supervisor:
     def look(self) -> str:
         """While training runs: see to the mid-evaluator, and to a wish to stop. While it waits for an answer of evo's
         own, its time to react to the wish does not run."""
-        now = time.monotonic()
         if self.mid is not None:
             self.mid.tick()
-        if os.path.lexists(self.path(records.STOP)):
-            is_waiting = self.mid is not None and self.mid.is_asked
-            if self.stop_after == float("inf") or is_waiting:
-                self.stop_after = now + self.job.get("stop_grace_s", 0.0)
-        return "stopped" if now >= self.stop_after else ""
+        now = time.monotonic()
+        gone_by, self.looked_at = now - self.looked_at, now
+        if not os.path.lexists(self.path(records.STOP)):
+            return ""
+        if self.mid is None or not self.mid.is_asked:
+            self.stop_left -= gone_by
+        return "stopped" if self.stop_left <= 0 else ""
 
     def is_regressed(self) -> bool:
         """Whether the evaluation is left out: the best checkpoint stands clearly below the parent, by mid-evaluation.
