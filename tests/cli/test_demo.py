@@ -22,7 +22,7 @@ from evo.ops import demo
 from evo.workspace import repository
 from evo.workspace.recipes import apply_params, load_recipe
 
-LONGEST_S = 600
+LONGEST_S = 360
 
 
 def test_a_folder_with_something_in_it_is_refused_and_left_alone(tmp_path: Path) -> None:
