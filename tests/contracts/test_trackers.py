@@ -205,7 +205,7 @@ def test_a_page_that_is_cut_off_is_closed_and_written_anew(place: Place) -> None
     assert (len(shown.losses), shown.state) == (3, "open")
 
 
-@pytest.mark.parametrize("name", ["mlflow", "trackio"])
+@pytest.mark.parametrize("name", ["mlflow", "trackio"], indirect=True)
 def test_a_page_can_be_added_to(place: Place) -> None:
     """Only the standing changes after the end: the curve is not written again. (wandb: online alone.)"""
     line = place.line()
