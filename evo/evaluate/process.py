@@ -15,11 +15,11 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from evo.domain.item import Item, ItemError, ItemResult, parse_item
 from evo.domain.job import EvalJob, EvalSummary, MidPart
 from evo.errors import EvoError, FileFormatError, NotFound, RunFailed, UsageError
-from evo.evaluate.backends.base import Backend
 from evo.evaluate.engine import engine_of
 from evo.evaluate.generation import generation_of
 from evo.evaluate.grading import SEALED, InvalidResults, Names
@@ -29,6 +29,9 @@ from evo.files import read_json, sha256_file, write_json, write_text
 from evo.lightdata import fields, replace
 from evo.registry import load
 from evo.validation import plain, restore
+
+if TYPE_CHECKING:
+    from evo.evaluate.backends.base import Backend
 
 INVALID = 3
 OFFLINE = {

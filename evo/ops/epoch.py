@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import cast
 
 from evo.beliefs import form_beliefs, remember_best
@@ -94,12 +95,18 @@ def grade(session: Session, judge: Judge, experiment: Experiment, on_tick: OnTic
     return {n: _grade_run(session, judge, experiment, n, on_tick) for n in missing}
 
 
+def _place(session: Session, judge: Judge, experiment: Experiment, n: int) -> AttemptFolder:
+    """Where an attempt's weights are evaluated anew."""
+    return AttemptFolder(session.layout.attempt(experiment.id, n).root / f"epoch-{judge.eval_hash}")
+
+
 def _grade_run(session: Session, judge: Judge, experiment: Experiment, n: int, on_tick: OnTick) -> list[ItemResult]:
-    folder = session.layout.attempt(experiment.id, n)
-    place = AttemptFolder(folder.root / f"epoch-{judge.eval_hash}")
+    folder, place = session.layout.attempt(experiment.id, n), _place(session, judge, experiment, n)
     model = weights_folder(session, experiment) if experiment.id == ROOT else folder.output
     items = pinned_items(session, "dev")
     job = eval_job(session, judge, split="dev", model=model, out_dir=place.eval_dir, items=items)
+    if judge.has_mid:
+        job = import_module("evo.ops.mid").with_mid(session, judge, job)
     beat = lambda seconds: on_tick(Tick(experiment.id, n, "re-scoring", seconds))  # noqa: E731
     _, graded = evaluate(session, job, folder=place, beat=beat)
     return graded
@@ -124,6 +131,9 @@ def store_epoch(session: Session, judge: Judge, experiment: Experiment, graded: 
     is_forbidden = any(result.is_forbidden for rows in graded.values() for result in rows)
     for n, rows in graded.items():
         scored = results.Epoch(experiment.id, n, judge.eval_hash, rows, score, *numbers, seeds=len(runs))
+        if judge.has_mid:
+            place = _place(session, judge, experiment, n)
+            scored = replace(scored, mid=import_module("evo.ops.mid").read_items(place.eval_mid))
         is_primary = n == experiment.primary_attempt
         results.add_epoch(session.db, replace(scored, has_forbidden=is_forbidden, is_primary=is_primary))
 

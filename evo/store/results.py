@@ -14,7 +14,7 @@ from evo import clock
 from evo.domain.item import ItemResult
 from evo.domain.score import Score, mean_over_seeds
 from evo.errors import NotFound, Refused
-from evo.lightdata import dataclass
+from evo.lightdata import dataclass, field
 from evo.store import events
 from evo.store.checks import finite, finite_results, finite_score
 from evo.store.db import transaction
@@ -37,6 +37,8 @@ class Epoch:
     has_forbidden: bool = False
     is_primary: bool = True
     """False for a further seed: the attempt that a certificate would speak about stays the one that it was."""
+    mid: list[ItemResult] = field(default_factory=list)
+    """The same weights on the mid slice, which is no part of the score."""
 
 
 def items(
@@ -104,6 +106,8 @@ def add_epoch(db: sqlite3.Connection, epoch: Epoch) -> bool:
         if _means(db, "SELECT ?", (row["id"],), eval_hash=epoch.eval_hash):
             return False
         insert(db, row["id"], dev, eval_hash=epoch.eval_hash)
+        if epoch.mid and not items(db, epoch.experiment, n=epoch.n, eval_hash=epoch.eval_hash, split="mid"):
+            insert(db, row["id"], epoch.mid, eval_hash=epoch.eval_hash, split="mid")
         _replace_score(db, epoch, where)
         told = {"eval_hash": epoch.eval_hash, "mean": epoch.score.mean}
         events.append(db, "rescored", experiment=epoch.experiment, attempt=epoch.n, data=told)
