@@ -3,7 +3,8 @@
     python benchmarks/recipe_throughput.py [--model DIR] [--recipes sft dpo …] [--steps 60] [--rounds 3] [--batch 32]
 
 Both sides train the same weights on the same rows with the same arguments, one after the other, `rounds` times; each
-number is the trainer's own train_samples_per_second, which leaves imports and loading out on both sides. The bare side
+number is the trainer's own train_samples_per_second, which leaves imports and loading out on both sides, and the best of
+its rounds: what else a machine does can only slow it down. Still, run it where nothing else runs. The bare side
 is this file with --bare: a trainer, its config and a dataset, with no callback, no checkpoint and nothing of evo.
 Without --model the demo's model of 0.8 million weights is trained, where a fixed cost per step shows most. rft is no
 trainer of TRL's and has no bare side.
@@ -16,7 +17,6 @@ import json
 import os
 import platform
 import re
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -40,11 +40,9 @@ def main() -> int:
     parser.add_argument("--bare", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.bare:
-        bare(json.loads(options.bare.read_text()))
+        bare(options.recipes[0], json.loads(options.bare.read_text()))
         return 0
-    print(
-        f"{platform.machine()}, {os.cpu_count()} cores, {options.model.name}, {device()}; medians of {options.rounds}"
-    )
+    print(f"{platform.machine()}, {os.cpu_count()} cores, {options.model.name}, {device()}; best of {options.rounds}")
     print(f"{'recipe':10} {'bare':>9} {'evo':>9}  ratio")
     ratios = [compared(recipe, options) for recipe in options.recipes]
     return 0 if min(ratios) >= WANTED else 1
@@ -57,19 +55,19 @@ def device() -> str:
 
 
 def compared(recipe: str, options: argparse.Namespace) -> float:
-    """Print a line of the table; the ratio of the two medians."""
+    """Print a line of the table; the ratio of the two best rates."""
     rates: dict[str, list[float]] = {"bare": [], "evo": []}
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
         job = job_of(recipe, options, work)
         for turn in range(options.rounds):
-            rates["bare"].append(rate([__file__, "--bare", str(job)]))
+            rates["bare"].append(rate([__file__, "--bare", str(job), "--recipes", recipe]))
             page = ROOT / "recipes" / recipe / "train.py"
             rates["evo"].append(rate([str(page), "--params", str(job), "--out", str(work / f"out{turn}")]))
-    middle = {side: statistics.median(values) for side, values in rates.items()}
-    ratio = middle["evo"] / middle["bare"]
+    best = {side: max(values) for side, values in rates.items()}
+    ratio = best["evo"] / best["bare"]
     mark = "" if ratio >= WANTED else f"  below {WANTED}"
-    print(f"{recipe:10} {middle['bare']:9.1f} {middle['evo']:9.1f}  {ratio:.3f}{mark}", flush=True)
+    print(f"{recipe:10} {best['bare']:9.1f} {best['evo']:9.1f}  {ratio:.3f}{mark}", flush=True)
     return ratio
 
 
@@ -101,7 +99,6 @@ def job_of(recipe: str, options: argparse.Namespace, work: Path) -> Path:
     rows = work / "rows.jsonl"
     rows.write_text("".join(json.dumps(row) + "\n" for row in rows_of(recipe)))
     job = {
-        "recipe": recipe,
         "params": params,
         "data": {"train": str(rows)},
         "base_model": str(options.model.resolve()),
@@ -126,14 +123,14 @@ def rows_of(recipe: str) -> list[dict[str, Any]]:
 # --- the bare side ----------------------------------------------------------------------------------------------------
 
 
-def bare(job: dict[str, Any]) -> None:
+def bare(recipe: str, job: dict[str, Any]) -> None:
     """TRL's trainer on the rows of `job`, with the arguments that the page passes."""
     import trl
     from datasets import Dataset, disable_progress_bars
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     disable_progress_bars()
-    recipe, p = job["recipe"], job["params"]
+    p = job["params"]
     home = trl
     if recipe == "orpo":
         from trl.experimental import orpo as home

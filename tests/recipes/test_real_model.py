@@ -24,7 +24,7 @@ SHORT = {"method": "lora", "learning_rate": 5e-4, "max_steps": STEPS, "epochs": 
 PAGES = {
     "sft": {}, "dpo": {}, "kto": {}, "orpo": {}, "pretrain": {},
     "grpo": {"temperature": 1.0}, "rloo": {"temperature": 1.0},
-    "rft": {"epochs": 3, "max_steps": 0, "min_reward": -1.0, "max_new_tokens": 12},
+    "rft": {"epochs": 3, "max_steps": 0, "min_reward": -1.0, "max_new_tokens": 48},
 }  # fmt: skip
 BRIEF = [{"name": "brief", "max_length": 8}]
 """A reward that differs from answer to answer, whatever a model that cannot add says."""
@@ -38,6 +38,7 @@ def test_a_page_trains_a_real_model_that_can_be_loaded_and_asked_again(recipe: s
     stated = {
         "params": {**PARAMS, **OWN[recipe], **SHORT, **PAGES[recipe]}, "data": {"train": str(tmp_path / "rows.jsonl")},
         "base_model": str(smollm), "seed": 7, "rewards": BRIEF,
+        "system_prompt": "Answer with the number only.",
     }  # fmt: skip
     done = alone(recipe, tmp_path / "out", stated)
     assert done.returncode == 0, done.stderr[-3000:]
