@@ -68,7 +68,7 @@ for step in range(start + 1, last + 1):
         time.sleep(60)
     if is_over or (mid and waited >= mid.patience and not p.deaf):
         break
-run.finish(best)
+run.finish(best, artifacts={path.name.replace("checkpoint", "step"): path for path in run.checkpoint_dir.iterdir()})
 """
 
 

@@ -191,3 +191,40 @@ for name, row in rows.items():
     assert answer.code == 0, answer.err + answer.out
     assert answer.data["score"]["mean"] < 0.75
     assert [step for step, *_ in mid_rows(workspace, experiment)] == [2]
+
+
+def test_any_checkpoint_can_be_branched_from(shared: Path) -> None:
+    """A13: training as several nodes, each from a declared checkpoint of another (pattern A), beside verification
+    inside one node (pattern B, above); the checkpoints outlive a discard."""
+    parent = plan(shared, 0.5, 0.85, 0.6)
+    assert evo("run", parent, cwd=shared).code == 0
+    assert evo("discard", parent, "--reason", "only its second checkpoint is good", cwd=shared).code == 0
+    words = ("--set", 'curve=["0.9"]', "-m", "on from step 2", "--from-artifact", f"{parent}:step-2")
+    answer = evo("new", "--parent", "exp_0000", "--recipe", "steps", *words, cwd=shared)
+    assert answer.code == 0, answer.err + answer.out
+    child = answer.data["id"]
+    assert evo("run", child, cwd=shared).code == 0
+    facts = json.loads((attempt_folder(shared, child) / "job.json").read_text())["run"]
+    assert facts["seed_artifact"] == str(attempt_folder(shared, parent) / "checkpoints" / "checkpoint-2")
+    assert (Path(facts["seed_artifact"]) / "skill.txt").read_text() == "0.5"
+
+
+def test_a_new_epoch_has_mid_results_of_its_own(tmp_path: Path) -> None:
+    """§7: results of different epochs are never compared, those on the mid slice neither."""
+    workspace = make_paged_workspace(tmp_path / "ws", "gate.mode=none")
+    first = plan(workspace, 0.6)
+    assert evo("run", first, cwd=workspace).code == 0
+    assert evo("config", "set", "eval.seed", "43", cwd=workspace).code == 0
+    second = plan(workspace, 0.7)
+    assert evo("run", second, cwd=workspace).code == 0
+    sql = "SELECT count(DISTINCT eval_hash), count(*) FROM item_result r JOIN attempt a ON a.id = r.attempt"
+    assert query(workspace, f"{sql} WHERE experiment = 'exp_0000' AND split = 'mid'") == [(2, 64)]
+    grandchild = plan(workspace, 0.75, parent=first)
+    assert evo("run", grandchild, cwd=workspace).code == 0
+    answer = json.loads((attempt_folder(workspace, grandchild) / "mid" / "000002.json").read_text())
+    assert answer["delta"] is None, "its parent has none in this epoch"
+    assert evo("rescore", first, cwd=workspace).code == 0
+    last = plan(workspace, 0.76, parent=first)
+    assert evo("run", last, cwd=workspace).code == 0
+    answer = json.loads((attempt_folder(workspace, last) / "mid" / "000002.json").read_text())
+    assert answer["delta"] == pytest.approx(0.16, abs=0.12)
