@@ -24,7 +24,10 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_killed_training_goes_on_where_it_stopped(shared: Path) -> None:
-    """§12: training at second start beginning again at iteration 1. E6: what is resumed from is not what is scored."""
+    """§12: training at second start beginning again at iteration 1. E6: what is resumed from is not what is scored.
+
+    E10: the events of metrics.jsonl, the state of the run on disk, and a resume that needs no option.
+    """
     experiment = plan(shared, *CURVE, pause=0.15)
     driver = started(shared, experiment)
     await_(lambda: len(metrics(shared, experiment)) >= 5)
