@@ -39,6 +39,9 @@ TABLES: dict[str, dict[str, str]] = {
     "measure": {
         "rows": "evo.evaluate.measure:RowMeasure",
     },
+    "sampler": {
+        "server": "evo.evaluate.server.sampler:ServerSampler",
+    },
     "backend": {
         "hf": "evo.evaluate.backends.hf:HfBackend",
         "vllm": "evo.evaluate.backends.vllm:VllmBackend",

@@ -77,6 +77,26 @@ class ScorerFacts:
 
 
 @dataclass(frozen=True)
+class ServerFacts:
+    """The warm inference server that evaluations share whose facts are equal."""
+
+    folder: str
+    """As `evo.domain.service` describes it; it goes with the workspace, and the server with it."""
+    python: str
+    """Interpreter of the environment that vLLM is installed in."""
+    base_model: str
+    weights: str
+    """Hash of the base model's weights, as it was pinned."""
+    dtype: str = "float32"
+    device: str = "auto"
+    gpu_memory: float = 0.3
+    idle_s: float = 600.0
+    max_loras: int = 4
+    max_lora_rank: int = 64
+    max_length: int = 4096
+
+
+@dataclass(frozen=True)
 class RunFacts:
     """What a recipe may know: `evo.recipe.current()` reads it."""
 
@@ -101,6 +121,8 @@ class RunFacts:
     scorer: ScorerFacts | None = None
     is_smoke: bool = False
     """A trial on about ten examples: a handful of steps are enough."""
+    server: ServerFacts | None = None
+    """The warm inference server, for pages that draw answers; None: there is none."""
     fidelity: float | None = None
     """Share of the steps to train in this partial run; None: all of them."""
 
@@ -182,26 +204,6 @@ class MidAnswer:
     """Worse than the parent by more than two standard errors."""
     weights_hash: str = ""
     """Of a best one."""
-
-
-@dataclass(frozen=True)
-class ServerFacts:
-    """The warm inference server that evaluations share whose facts are equal."""
-
-    folder: str
-    """As `evo.domain.service` describes it; it goes with the workspace, and the server with it."""
-    python: str
-    """Interpreter of the environment that vLLM is installed in."""
-    base_model: str
-    weights: str
-    """Hash of the base model's weights, as it was pinned."""
-    dtype: str = "float32"
-    device: str = "auto"
-    gpu_memory: float = 0.3
-    idle_s: float = 600.0
-    max_loras: int = 4
-    max_lora_rank: int = 64
-    max_length: int = 4096
 
 
 @dataclass(frozen=True)

@@ -235,6 +235,7 @@ def run_facts(session: Session, experiment: Experiment, content: Content, judge:
         init_from=experiment.start_from,
         rewards=[reward_term(session, experiment, term) for term in content.recipe.rewards],
         scorer=scorer_facts(session, judge),
+        server=judge.engine.server,
     )
 
 

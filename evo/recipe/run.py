@@ -32,7 +32,7 @@ from evo.recipe.checkpoints import Mid, MidScore
 _SCHEMA = "evo-job/1"
 _FIELDS = (
     "params", "data", "seed", "base_model", "seed_artifact", "system_prompt", "chat_template", "init_from", "rewards",
-    "scorer", "mid", "is_smoke", "fidelity",
+    "scorer", "mid", "is_smoke", "fidelity", "server",
 )  # fmt: skip
 
 
@@ -94,6 +94,8 @@ class Run:
     """The terms of recipe.yaml's `rewards`, their paths resolved: `evo.recipe.rewards` makes functions of them."""
     scorer: Mapping[str, Any] | None = None
     """What the model is measured by, for rewards that say `scorer: workspace`."""
+    server: Mapping[str, Any] | None = None
+    """The warm inference server that may draw answers: `evo.recipe.sampling` asks it."""
     mid: Mid | None = None
     """When to write checkpoints and have them scored; None: this run is not evaluated on the way."""
     is_smoke: bool = False

@@ -7,6 +7,7 @@ prompt is tokenised as the evaluation does it, and padded on the left.
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,8 +16,10 @@ from typing import Any
 import torch
 from transformers import GenerationConfig
 
+from evo import registry
 from evo.files import write_jsonl
 from evo.recipe.ranks import agreed, gathered, rank_and_world
+from evo.recipe.training import Setup
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,29 @@ class Drawing:
     seed: int
 
 
-def draw(model: Any, tokenizer: Any, prompts: Sequence[Prompt], how: Drawing) -> list[Drawn]:
+class Warm:
+    """The workspace's warm inference server, where it can draw for this run."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._folder = setup.run.folder
+        self._is_base = setup.is_base
+        server = setup.run.server if rank_and_world()[1] == 1 else None
+        self._sampler = None if server is None else registry.load("sampler", "server")(server)
+
+    def draw(self, model: Any, prompts: Sequence[list[int]], ends: list[int], how: Drawing) -> list[list[int]] | None:
+        """The tokens of each answer; None where there is no server, or none for these weights."""
+        is_on_others = hasattr(model, "peft_config") and not self._is_base  # an adapter, and not on the base model
+        if self._sampler is None or is_on_others:
+            return None
+        with tempfile.TemporaryDirectory(dir=self._folder) as folder:
+            model.save_pretrained(folder)
+            found: list[list[int]] | None = self._sampler.draw(Path(folder), prompts, ends, how)
+        return found
+
+
+def draw(
+    model: Any, tokenizer: Any, prompts: Sequence[Prompt], how: Drawing, *, warm: Warm | None = None
+) -> list[Drawn]:
     """Answers to this process's share of the prompts, one prompt's together. Torch's generators stay as they were."""
     rank, world = rank_and_world()
     asked = [
@@ -57,6 +82,14 @@ def draw(model: Any, tokenizer: Any, prompts: Sequence[Prompt], how: Drawing) ->
         for row, turns in prompts[rank::world]
     ]
     wanted = [prompt for prompt in asked for _ in range(how.samples)]
+    if warm is not None:
+        ends = end_tokens(model, tokenizer)
+        answers = warm.draw(model, [ids for _, ids in wanted], ends, how)
+        if answers is not None:
+            return [
+                _drawn(row, prompt, tokens, ends=ends, tokenizer=tokenizer)
+                for (row, prompt), tokens in zip(wanted, answers, strict=True)
+            ]
     by_length = sorted(range(len(wanted)), key=lambda place: -len(wanted[place][1]))
     found: dict[int, Drawn] = {}
     was_training = model.training
@@ -91,10 +124,14 @@ def _answers(model: Any, tokenizer: Any, asked: Sequence[tuple[int, list[int]]],
     with torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=has_bf16):
         out_B_T = model.generate(input_ids=ids_B_T, attention_mask=mask_B_T, generation_config=settings)
     for (row, prompt), tokens in zip(asked, out_B_T[:, width:].tolist(), strict=True):
-        stop = next((place for place, token in enumerate(tokens) if token in ends), None)
-        answer = tokens if stop is None else tokens[: stop + 1]
-        text = tokenizer.decode(answer, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        yield Drawn(row, prompt, answer, text, has_ended=stop is not None)
+        yield _drawn(row, prompt, tokens, ends=ends, tokenizer=tokenizer)
+
+
+def _drawn(row: int, prompt: list[int], tokens: list[int], *, ends: list[int], tokenizer: Any) -> Drawn:
+    stop = next((place for place, token in enumerate(tokens) if token in ends), None)
+    answer = tokens if stop is None else tokens[: stop + 1]
+    text = tokenizer.decode(answer, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return Drawn(row, prompt, answer, text, has_ended=stop is not None)
 
 
 def end_tokens(model: Any, tokenizer: Any) -> list[int]:

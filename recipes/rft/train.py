@@ -56,6 +56,7 @@ class Rounds(TrainerCallback):
 
     def __init__(self, setup: training.Setup) -> None:
         self.setup = setup
+        self.warm = sampling.Warm(setup)
         self.terms = rewards.functions(setup.run)
         self.rows = setup.rows()
         self.steps = SMOKE_STEPS_PER_ROUND if setup.run.is_smoke else setup.run.params.steps_per_round
@@ -109,7 +110,7 @@ class Rounds(TrainerCallback):
             batch_size=p.sampling_batch,
             seed=run.seed + step,
         )
-        drawn = sampling.draw(model, self.setup.tokenizer, list(prompts.items()), how)
+        drawn = sampling.draw(model, self.setup.tokenizer, list(prompts.items()), how, warm=self.warm)
         asked = [rewards.Asked(one.row, prompts[one.row], one.text) for one in drawn]
         by_term = {term.__name__: term.of(asked) for term in self.terms}
         weights = {term.__name__: term.weight for term in self.terms}

@@ -60,9 +60,12 @@ class Served(NamedTuple):
 
 
 class Hold:
-    """From `take` to `release` the server is kept running. The environment is what a fresh server gets."""
+    """From `take` to `release` the server is kept running.
 
-    def __init__(self, facts: ServerFacts, env: dict[str, str]) -> None:
+    `env` is what a fresh server gets; None: this holder uses one that is kept, and never has one started.
+    """
+
+    def __init__(self, facts: ServerFacts, env: dict[str, str] | None) -> None:
         self._facts = facts
         self._env = env
         self._place = ServiceFolder(Path(facts.folder))
@@ -70,7 +73,10 @@ class Hold:
 
     def take(self) -> None:
         if self._use < 0:
-            lay_out(self._facts, self._env)
+            if self._env is not None:
+                lay_out(self._facts, self._env)
+            elif not has_keeper(self._place):
+                raise ServerDown("nobody keeps it", self._place)
             self._use = open_lock(self._place.use_lock)
             fcntl.flock(self._use, fcntl.LOCK_SH)
 
@@ -88,10 +94,20 @@ class Hold:
             if why:
                 raise ServerDown(why, self._place)
             state = state_of(self._place)
-            if not ensure_keeper(self._place) and state.state == "ready":
+            if not self._has_keeper():
+                continue
+            if state.state == "ready":
                 return Served(self._place.root, state.socket, state.run)
             time.sleep(PAUSE_S)
         raise ServerDown("its keeper has not started it", self._place)
+
+    def _has_keeper(self) -> bool:
+        """Whether there was one; else one is started, where this holder may. ServerDown where nobody keeps it."""
+        if self._env is not None:
+            return not ensure_keeper(self._place)
+        if not has_keeper(self._place):
+            raise ServerDown("nobody keeps it", self._place)
+        return True
 
     def is_up(self, server: Served) -> bool:
         """Whether it goes on answering after an error of its own: an engine that died takes its server with it."""
