@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from evo.clock import now
-from evo.errors import Busy, EvoError
-from evo.files import read_json, write_json
+from evo.errors import Busy
+from evo.files import write_json
 from evo.lightdata import dataclass, replace
 from evo.ops.track import Choice, Places
 from evo.ops.track_curves import mid_files, mid_point, mid_table, points_of
@@ -50,9 +50,8 @@ class Sent:
     def __init__(self, path: Path, choice: Choice) -> None:
         self._path = path
         self._key = f"{choice.name}-{choice.mode}"
-        self._all: dict[str, dict[str, list[str]]] = {}
-        with contextlib.suppress(EvoError, OSError):
-            self._all = read_json(path)
+        known = records.read_record(str(path)) or {}
+        self._all: dict[str, dict[str, list[str]]] = {k: v for k, v in known.items() if isinstance(v, dict)}
         self._pages = self._all.setdefault(self._key, {})
 
     def has(self, page: str, *hashes: str) -> bool:

@@ -162,6 +162,7 @@ def _summary(attempt: Attempt, owner: Experiment, parent: Experiment | None) -> 
         "eval_seconds": attempt.eval_seconds,
         "gpu_seconds": attempt.gpu_seconds,
         "is_noop": attempt.is_noop,
+        **{f"training/{name}": value for name, value in attempt.summary.items()},
     }
     if attempt.outcome == "ok" and owner.score_mean is not None:
         told |= {

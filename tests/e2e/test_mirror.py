@@ -64,6 +64,7 @@ def test_the_gain_over_the_parent_the_failure_and_the_lineage_are_there(grown: P
     scores = {node["id"]: node["score"] for node in evo("tree", cwd=grown).data["nodes"]}
     one = tracking.inspect(by_name["exp_0001"])["summary"]
     assert one["delta"] == pytest.approx(scores["exp_0001"] - scores["exp_0000"])
+    assert one["training/steps"] == 5
     crashed = tracking.inspect(by_name["exp_0003"])["summary"]
     assert (crashed["outcome"], crashed["failure"]) == ("failed", "nonzero_exit")
     (weights,) = tracking.records(by_name["exp_0001"], "artifact")
