@@ -56,7 +56,7 @@ def folders(tmp_path: Path, base: Path) -> dict[str, Path]:
         model = get_peft_model(AutoModelForCausalLM.from_pretrained(base), config)
         for parameter_name, parameter in model.named_parameters():
             if "modules_to_save" in parameter_name:
-                parameter.data += 0.3
+                parameter.data = parameter.data.flip(0)
         model.save_pretrained(tmp_path / name)
         return tmp_path / name
 

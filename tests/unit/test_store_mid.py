@@ -162,6 +162,13 @@ def test_an_interrupted_attempt_is_live_and_goes_to_one_bearer(db: sqlite3.Conne
         resumed(db, seen, "fourth token")
 
 
+def test_who_saw_an_earlier_interruption_is_too_late(db: sqlite3.Connection) -> None:
+    seen = interrupted(db, claimed(db, planted(db)))
+    interrupted(db, resumed(db, seen, "second token"))
+    with pytest.raises(Busy):
+        resumed(db, seen, "third token")
+
+
 def test_resumes_are_bounded(db: sqlite3.Connection) -> None:
     """§12: the cap not binding crashes."""
     attempt = claimed(db, planted(db))
