@@ -12,6 +12,7 @@ from evo.cli.progress import progress
 from evo.domain.views import Reply
 from evo.errors import UsageError
 from evo.ops import scratch as ops
+from evo.ops.serving import present_engine
 from evo.session import open_session
 
 app = leaf()
@@ -33,4 +34,6 @@ def eval(
     if not scratch:
         raise UsageError("a score comes from `evo run` alone; this is for looking", hint=f"evo eval {what} --scratch")
     with open_session() as session, progress() as on_tick:
-        return Reply(ops.evaluate_scratch(session, what, settings=settings or [], suite=suite, on_tick=on_tick))
+        view = ops.evaluate_scratch(session, what, settings=settings or [], suite=suite, on_tick=on_tick)
+        warning = present_engine(session).warning
+        return Reply(view, warnings=(warning,) if warning else ())

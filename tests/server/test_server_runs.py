@@ -101,6 +101,9 @@ def test_a_server_that_is_lost_makes_a_new_epoch_by_hf_and_costs_no_run(workspac
     assert [attempt["outcome"] for attempt in shown[1]["attempts"]] == ["ok"]
     assert len(standin_vllm.requests(python, "/start")) == 2, "the first, its restart, and no more"
     assert members(state_of(place_of(workspace)).session) == set()
+    looked = evo("eval", name, "--scratch", cwd=workspace).document
+    assert looked["data"]["n"] == shown[1]["score"]["n"]
+    assert "hf answers in its place" in looked["warnings"][0]
     failing = row(workspace)
     assert not failing["ok"]
     assert str(failing["fix"]).startswith("rm ")
