@@ -25,6 +25,7 @@ from evo.workspace import repository, template
 from evo.workspace.layout import Layout
 from evo.workspace.pin import FROM_MODEL, ModelPin, check_python, own_template, pin_model, resolve_model
 from evo.workspace.settings import refresh
+from evo.workspace.values import parse_value
 from evo.workspace.yamlfile import set_keys
 
 
@@ -63,7 +64,7 @@ def init(request: InitRequest) -> Initialised:
     kind = template_of(request)
     check_place(layout)
     pin = pin_model(request.model) if request.model else None
-    splits = SplitsConfig()
+    splits = splits_of(request)
     plan = sealing.plan(request.gold, train=request.train, mid=0 if kind == "command" else splits.mid, seed=splits.seed)
     files = [found(path, root) for path in request.eval_files]
     for path in files:
@@ -108,6 +109,12 @@ def found(path: Path, root: Path) -> Path:
         if candidate.is_file():
             return candidate.resolve()
     raise NotFound(f"{path} does not exist", hint=f"looked in {Path.cwd()} and in {root}")
+
+
+def splits_of(request: InitRequest) -> SplitsConfig:
+    """`--set splits.mid=0` counts before there is an evo.yaml that could say so."""
+    chosen = {key: parse_value(key, text) for key, text in request.settings if key in ("splits.mid", "splits.seed")}
+    return SplitsConfig(**{key.removeprefix("splits."): value for key, value in chosen.items()})
 
 
 def settings_of(request: InitRequest, pin: ModelPin | None, files: list[Path], root: Path) -> dict[str, str]:

@@ -312,6 +312,13 @@ def test_init_says_that_a_scorer_is_still_to_be_written(graded: Path, tmp_path: 
     assert any("scorer.py" in step["cmd"] for step in steps)
 
 
+def test_init_splits_as_it_is_told(graded: Path, tmp_path: Path) -> None:
+    line = f"init {tmp_path / 'ws'} --model model --gold gold.jsonl --scorer exact"
+    assert evo_here(f"{line} --set splits.mid=99", cwd=graded.parent).code == 2
+    assert evo_here(f"{line} --set splits.mid=0", cwd=graded.parent).code == 0
+    assert "mid" not in json.loads((tmp_path / "ws/.evo/sealed/manifest.json").read_text())["splits"]
+
+
 def test_scorer_py(graded: Path) -> None:
     """A scorer that is no Python, has no score, or is gone stops `run` before any compute."""
     page = graded / "scorer.py"
