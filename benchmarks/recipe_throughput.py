@@ -1,13 +1,13 @@
 """What a recipe costs beside the bare trainer: samples per second of each page against TRL alone, in turn.
 
-    python benchmarks/recipe_throughput.py [--model DIR] [--recipes sft dpo …] [--steps 60] [--rounds 3] [--batch 32]
+    python benchmarks/recipe_throughput.py [--model DIR] [--recipes sft dpo …] [--steps 300] [--rounds 3] [--batch 32]
 
 Both sides train the same weights on the same rows with the same arguments, one after the other, `rounds` times; each
-number is the trainer's own train_samples_per_second, which leaves imports and loading out on both sides, and the best of
-its rounds: what else a machine does can only slow it down. Still, run it where nothing else runs. The bare side
-is this file with --bare: a trainer, its config and a dataset, with no callback, no checkpoint and nothing of evo.
-Without --model the demo's model of 0.8 million weights is trained, where a fixed cost per step shows most. rft is no
-trainer of TRL's and has no bare side.
+number is the trainer's own train_samples_per_second, which leaves imports and loading out on both sides, and the best
+of its rounds: what else a machine does can only slow it down. Still, run it where nothing else runs. The bare side is
+this file with --bare: a trainer, its config and a dataset, with no callback, no checkpoint and nothing of evo. Without
+--model the demo's model of 0.8 million weights is trained, where a fixed cost per step shows most. rft is no trainer of
+TRL's and has no bare side.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=ADDITION / "model")
     parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
-    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--bare", type=Path, help=argparse.SUPPRESS)

@@ -175,7 +175,7 @@ def test_checkpoints_come_a_quarter_epoch_apart_and_no_more_than_200_steps(start
 
 
 def test_saving_takes_a_small_share_of_a_run_that_nobody_evaluates(start, monkeypatch):
-    """A slow disk costs fewer checkpoints, not the pace of training: each waits for twenty times what the last took."""
+    """A slow disk costs fewer checkpoints, not the pace of training: each waits for fifty times what the last took."""
     saved = []
 
     def note(self, model, trial):
