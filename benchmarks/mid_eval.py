@@ -4,13 +4,15 @@
 
 Asked as pages ask (`mid/NNNNNN.want.json`) and answered by `python -m evo.evaluate --mid`. Cold: every checkpoint has
 an evaluator of its own, and with vLLM a server of its own. Warm: one evaluator, and one server, answer one checkpoint
-after the other; the first answer is left out. Checkpoints are adapters and full weights near the base. Medians of
-seconds; 5 is the ratio to reach.
+after the other; the first answer is left out. Checkpoints are adapters and full weights near the base, the latter of
+the model with an output layer of its own: on a CPU vLLM cannot swap tied embeddings, and each such checkpoint has a
+cold server (docs/decisions/0008). Medians of seconds; 5 is the ratio to reach.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import shutil
@@ -20,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +49,10 @@ def main() -> int:
     print(f"{platform.machine()}, {os.cpu_count()} cores, {options.model.name}, {options.items} items")
     print(f"{'engine':8} {'weights':8} {'cold s':>8} {'warm s':>8}  ratio")
     with tempfile.TemporaryDirectory() as folder:
-        made = checkpoints(options.model, Path(folder), count=options.checkpoints)
+        base = with_output_layer(options.model, Path(folder) / "base")
+        made = checkpoints(base, Path(folder), count=options.checkpoints)
         ratios = [
-            compared(engine, kind, made[kind], Bench(Path(folder) / f"{engine}-{kind}", options))
+            compared(engine, kind, made[kind], Bench(Path(folder) / f"{engine}-{kind}", base, options))
             for engine in ("hf", *(["vllm"] if options.vllm else []))
             for kind in made
         ]
@@ -66,8 +70,9 @@ def compared(engine: str, kind: str, weights: list[Path], bench: Bench) -> float
 class Bench:
     """Asks a mid-evaluator, as the page of a run would, and ends it with what it started."""
 
-    def __init__(self, root: Path, options: argparse.Namespace) -> None:
+    def __init__(self, root: Path, base: Path, options: argparse.Namespace) -> None:
         self._root = root
+        self._base = base
         self._options = options
 
     def seconds(self, engine: str, weights: list[Path], name: str) -> list[float]:
@@ -113,7 +118,7 @@ class Bench:
             backend=engine,
             items=str(items),
             model="",
-            base_model=str(self._options.model),
+            base_model=str(self._base),
             out_dir=str(folder.root / "out"),
             pinned_dir=str(folder.root / "pinned"),
             scorer="exact",
@@ -122,7 +127,7 @@ class Bench:
         )
 
     def _server(self, folder: Path) -> ServerFacts:
-        return ServerFacts(str(folder), self._options.vllm, str(self._options.model), "base", idle_s=600.0)
+        return ServerFacts(str(folder), self._options.vllm, str(self._base), "base", idle_s=600.0)
 
 
 def end_server(place: ServiceFolder) -> None:
@@ -132,13 +137,30 @@ def end_server(place: ServiceFolder) -> None:
         time.sleep(0.05)
 
 
+def with_output_layer(model: Path, folder: Path) -> Path:
+    """The same model with untied embeddings."""
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(model, folder)
+    tensors = load_file(folder / "model.safetensors")
+    tensors.setdefault("lm_head.weight", tensors["model.embed_tokens.weight"].clone())
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"tie_word_embeddings": False}))
+    return folder
+
+
 def checkpoints(model: Path, folder: Path, *, count: int) -> dict[str, list[Path]]:
     """Adapters and full weights as a run's checkpoints are: near the base, each different."""
     import torch
     from peft import LoraConfig, get_peft_model
     from safetensors.torch import load_file, save_file
     from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
 
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    warnings.simplefilter("ignore")
     made: dict[str, list[Path]] = {"lora": [], "full": []}
     for number in range(count):
         torch.manual_seed(number)
