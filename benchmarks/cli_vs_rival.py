@@ -5,7 +5,8 @@
 The rival is installed from PyPI into an environment of its own; evo is the one that runs this script. Both get a tree
 of the same size and mix of standings, telemetry and dashboards off, and every command is a fresh process. Times are
 medians. "run over the bare command" is the time of `run` less the time of the same command by itself.
-The rival's `init` leaves a supervisor behind, which is ended by its own id.
+The rival's `init` leaves a supervisor behind, which is ended by its own id, and at the end whatever still runs out of
+the rival's environment.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from evo.domain.experiment import experiment_id
 from evo.store import db as database
@@ -338,10 +341,20 @@ def main() -> int:
     print(f"# {RIVAL} and evo, medians of {args.repeats}, {os.cpu_count()} cores, Python {platform.python_version()}")
     print(f"{'nodes':>6}  {'':<34} {'rival':>9} {'evo':>9} {'':<3} {'ratio':>7}")
     is_met = True
-    for size in args.sizes:
-        figures = measure([grow_rival(rival, work, size), grow_evo(work, size)], args.repeats)
-        is_met &= report(size, figures[0], figures[1])
+    try:
+        for size in args.sizes:
+            figures = measure([grow_rival(rival, work, size), grow_evo(work, size)], args.repeats)
+            is_met &= report(size, figures[0], figures[1])
+    finally:
+        end_all_of(work / "rival")
     return 0 if is_met else 1
+
+
+def end_all_of(environment: Path) -> None:
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.cmdline()[:1] and process.cmdline()[0].startswith(f"{environment}/"):
+                process.kill()
 
 
 if __name__ == "__main__":
