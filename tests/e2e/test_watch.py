@@ -139,7 +139,9 @@ def test_ctrl_c_ends_the_watching_and_leaves_the_run_alone(running: Running) -> 
     master, slave = pty.openpty()
     env = clean_environment(TERM="xterm-256color", COLUMNS="120", LINES="30")
     argv = [sys.executable, "-m", "evo", "watch"]
-    watching = subprocess.Popen(argv, cwd=running.workspace, env=env, stdout=slave, stderr=slave, stdin=slave)
+    # a shell's background job ignores the signal, and hands that down
+    heeds = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
+    watching = subprocess.Popen(argv, cwd=running.workspace, env=env, stdout=slave, stderr=slave, stdin=slave, **heeds)
     os.close(slave)
     seen = drained(master, until="mid ▁█ 0.400")
     assert f"{running.id} training" in seen
