@@ -58,7 +58,7 @@ def test_a_killed_fine_tuning_goes_on_at_its_checkpoint(workspace: Path) -> None
     experiment = planned(workspace, "cut off")
     driver = started(workspace, experiment)
     folder = attempt_folder(workspace, experiment)
-    await_(lambda: max(losses(workspace, experiment), default=0) >= 14, within_s=300)
+    await_(lambda: max(losses(workspace, experiment), default=0) >= 14, within_s=200)
     kill_page(workspace, experiment)
     assert driver.wait(60) == 6
     before = losses(workspace, experiment)
