@@ -102,6 +102,21 @@ class CostView:
 
 
 @dataclass(frozen=True)
+class FindingView:
+    """What a check has found; `severity`: block, warn or note. `settled` says why it is over, where it is."""
+
+    id: int
+    experiment: str | None
+    source: str
+    kind: str
+    severity: str
+    message: str
+    evidence: dict[str, object] = field(default_factory=dict)
+    next: str = ""
+    settled: str = ""
+
+
+@dataclass(frozen=True)
 class ExperimentView:
     """`show` and `run`. `delta` is the paired difference to the parent; `shrunken` the posterior gain over the root."""
 
@@ -147,6 +162,8 @@ class ExperimentView:
     mids: list[MidView] = field(default_factory=list)
     """How the checkpoints of its last attempt stood, once that has ended."""
     readings: ReadingsView | None = None
+    findings: list[FindingView] = field(default_factory=list)
+    """The gravest first."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from evo.domain.views import (
     CertificateView,
     CostView,
     ExperimentView,
+    FindingView,
     Hint,
     IntervalView,
     RecipeView,
@@ -32,7 +33,7 @@ from evo.report.readings import readings_view
 from evo.report.sentences import sentence
 from evo.report.watch import live_vitals
 from evo.session import Session, open_session
-from evo.store import attempts, experiments, gate_rows, lineage, listings, mid, notes, results
+from evo.store import attempts, experiments, findings, gate_rows, lineage, listings, mid, notes, results
 
 Z_95 = 1.959963984540054
 MOST = 50
@@ -104,7 +105,14 @@ def experiment_view(session: Session, identifier: str, *, message: str = "") -> 
         vitals=live_vitals(session, tries) if is_running else None,
         mids=[] if is_running or not tries else mids_of(session, tries[-1]),
         readings=readings_view(session, experiment, tries, pairing, dev),
+        findings=[finding_view(found) for found in findings.of(db, identifier, limit=MOST)],
     )
+
+
+def finding_view(found: findings.Recorded) -> FindingView:
+    said = found.finding
+    about = (said.source, said.kind, said.severity, said.message, said.evidence, said.next)
+    return FindingView(found.id, found.experiment, *about, settled=found.settled)
 
 
 def mids_of(session: Session, attempt: Attempt) -> list[MidView]:

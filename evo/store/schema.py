@@ -293,7 +293,25 @@ CREATE TABLE partial_run (
 ) STRICT, WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[tuple[str, str], ...] = (("m001_first", M001), ("m002_training", M002))
+M003 = """
+CREATE TABLE finding (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    experiment TEXT REFERENCES experiment (id),
+    attempt INTEGER,
+    source TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    severity TEXT NOT NULL CHECK (severity IN ('block', 'warn', 'note')),
+    message TEXT NOT NULL,
+    evidence TEXT NOT NULL DEFAULT '{}' CHECK (json_valid(evidence)),
+    next TEXT NOT NULL DEFAULT '',
+    settled TEXT NOT NULL DEFAULT '',
+    created_at TEXT NOT NULL
+) STRICT;
+CREATE INDEX finding_experiment ON finding (experiment, source);
+CREATE INDEX finding_open ON finding (severity) WHERE settled = '';
+"""
+
+MIGRATIONS: tuple[tuple[str, str], ...] = (("m001_first", M001), ("m002_training", M002), ("m003_findings", M003))
 """(name, SQL) in order; a released entry is never edited, only followed by another."""
 
 VERSION = len(MIGRATIONS)

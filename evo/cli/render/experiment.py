@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from evo.domain.read_views import ChangeView, CompareView, CurveView, FileChangeView
     from evo.domain.run_views import MidView, ReadingsView
-    from evo.domain.views import AttemptView, CertificateView, ExperimentView
+    from evo.domain.views import AttemptView, CertificateView, ExperimentView, FindingView
 
 MOST_FILES = 20
 MOST_FLIPS = 10
@@ -64,8 +64,15 @@ def _facts(view: ExperimentView) -> list[tuple[str, str]]:
         ("cost", cost if view.cost.wall_seconds else ""),
         ("children", ", ".join(view.children[:8]) + (" …" if len(view.children) > 8 else "")),
         ("worktree", view.worktree),
+        *(("finding", finding(found)) for found in view.findings if not found.settled),
         *(("note", words.one_line(note)) for note in view.notes[:5]),
     ]
+
+
+def finding(view: FindingView) -> str:
+    """`block: leaks/exact: data/train.jsonl, line 3 … → evo data check data/train.jsonl`"""
+    step = f"  → {view.next}" if view.next else ""
+    return words.one_line(f"{view.severity}: {view.source}/{view.kind}: {view.message}{step}", most=300)
 
 
 def live_facts(view: ExperimentView) -> list[tuple[str, str]]:
