@@ -64,8 +64,11 @@ class Answer:
 
 
 def clean_environment(**more: str) -> dict[str, str]:
-    """This environment without evo's own variables, so that a test inside a run is no run; nor any tracker's."""
-    foreign = ("EVO_", "WANDB_", "TRACKIO_", "MLFLOW_")
+    """This environment without evo's own variables, so that a test inside a run is no run; nor any tracker's.
+
+    And with compiled modules kept, whatever it says: thousands of processes would compile evo again.
+    """
+    foreign = ("EVO_", "WANDB_", "TRACKIO_", "MLFLOW_", "PYTHONDONTWRITEBYTECODE")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
     return kept | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"} | more
 
