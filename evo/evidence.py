@@ -13,7 +13,7 @@ from evo.domain.experiment import ROOT, Experiment
 from evo.gate import asking
 from evo.gate.decision import GateRules
 from evo.session import Session
-from evo.store import attempts, experiments, gate_rows, results
+from evo.store import attempts, experiments, findings, gate_rows, results
 
 
 class Standpoint(NamedTuple):
@@ -58,15 +58,22 @@ def history_of(session: Session) -> asking.History:
     )
 
 
-def unfit(experiment: Experiment) -> str:
-    """Why an experiment can never be certified; empty when it can."""
+def unfit(session: Session, experiment: Experiment) -> str:
+    """Why an experiment cannot be certified as it stands; empty when it can."""
     if experiment.is_noop:
         return "its weights are those of its parent or of the base: a no-op is never certified"
     if experiment.has_forbidden:
         return "it gave forbidden outputs on dev"
     if experiment.rerun_of:
         return f"it is a rerun of {experiment.rerun_of}: never certifiable"
-    return ""
+    return blocked(session, experiment.id)
+
+
+def blocked(session: Session, identifier: str) -> str:
+    """What a check has found that stops a commit until it is settled; empty where there is nothing."""
+    found = findings.blocks(session.db, identifier)
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    return f"{found[0].finding.source} found: {found[0].finding.message}{more}" if found else ""
 
 
 def strength(session: Session, candidate: str, reference: str, mind: Beliefs) -> float:
@@ -106,7 +113,7 @@ def standpoint(session: Session, mind: Beliefs, *, about: str | None = None) -> 
         strength(session, target, reference, mind),
     )
     history = history_of(session)
-    obstacle = unfit(experiments.get(session.db, target)) or asking.refusal(question, history, rules)
+    obstacle = unfit(session, experiments.get(session.db, target)) or asking.refusal(question, history, rules)
     return Standpoint(target, reference, asking.judge(question, history, rules), obstacle)
 
 

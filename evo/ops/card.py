@@ -145,7 +145,7 @@ def why_never(session: Session, experiment: Experiment) -> str:
         return "this is the untouched base model, and there is nothing to certify"
     if session.config.eval.mode == "scalar":
         return "the benchmark yields one number a call, which no paired test can certify"
-    return unfit(experiment)
+    return unfit(session, experiment)
 
 
 def measured_by(session: Session, experiment: Experiment) -> dict[str, object]:

@@ -58,7 +58,7 @@ def certify(session: Session, identifier: str, on_tick: OnTick = silent) -> Cert
         raise Denied(f"{identifier} is contaminated: {experiment.state_reason}", hint=f"evo show {identifier}")
     if experiment.state != "open":
         raise Refused(f"{identifier} is {experiment.state}; only an open experiment can be certified")
-    if reason := unfit(experiment):
+    if reason := unfit(session, experiment):
         raise Refused(f"{identifier}: {reason}", hint=f"evo show {identifier}")
     if experiment.epoch != session.epoch:
         raise Refused(f"{identifier} has its score in an older epoch", hint=f"evo rescore {identifier}")

@@ -94,7 +94,7 @@ def _why_no_certificate(facts: Facts) -> Iterator[str]:
         return
     if off := why_gate_is_off(session):
         yield off
-    own = unfit(experiment)
+    own = unfit(session, experiment)
     if own:
         yield own
     asked = gate_rows.certificate_of(session.db, experiment.id)

@@ -13,7 +13,7 @@ from evo import clock
 from evo.domain.certificate import Certificate, Look
 from evo.domain.experiment import ROOT, Experiment
 from evo.errors import BudgetSpent, Refused
-from evo.store import events, experiments
+from evo.store import events, experiments, findings
 from evo.store.checks import finite
 from evo.store.db import transaction
 
@@ -56,6 +56,7 @@ def reserve_look(db: sqlite3.Connection, **question: Unpack[Question]) -> Look:
             return _again(_look(asked), question["experiment"])
         candidate = experiments.get(db, question["experiment"])
         _refuse_uncertifiable(candidate, question)
+        _refuse_blocked(db, candidate.id)
         used = looks_used(db, question["heldout_hash"])
         if used >= question["limit"]:
             raise BudgetSpent(
@@ -77,7 +78,7 @@ def answer(db: sqlite3.Connection, look: Look, **answer: Unpack[Answer]) -> Cert
     """Write the bit, its certificate and, when it passed, the commit, in one transaction.
 
     A look that has its answer keeps it, and its certificate is returned. Where the experiment is no longer open (or
-    committed), a pass is recorded as void and commits nothing.
+    committed), or a check has found what blocks it, a pass is recorded as void and commits nothing.
     """
     with transaction(db):
         row = db.execute(
@@ -88,6 +89,8 @@ def answer(db: sqlite3.Connection, look: Look, **answer: Unpack[Answer]) -> Cert
             return _certificate_of_look(db, look)
         state = experiments.get(db, look.experiment).state
         void_reason = f"it was {state} when the answer came" if state not in ("open", "committed") else ""
+        if not void_reason and (found := findings.blocks(db, look.experiment)):
+            void_reason = f"{found[0].finding.source} had found: {found[0].finding.message}"
         db.execute(
             "INSERT INTO certificate (experiment, against, look, passed, mode, isolation, epoch, weights_hash, is_void,"
             " void_reason, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -98,7 +101,7 @@ def answer(db: sqlite3.Connection, look: Look, **answer: Unpack[Answer]) -> Cert
         )  # fmt: skip
         told = {"against": look.against, "look": look.k, "passed": answer["passed"]}
         events.append(db, "certificate", experiment=look.experiment, data=told)
-        if answer["passed"] and answer["move_to_committed"] and state == "open":
+        if answer["passed"] and answer["move_to_committed"] and state == "open" and not void_reason:
             experiments.move_within(db, look.experiment, "committed", reason=f"certificate, look {look.k}")
         return _certificate_of_look(db, look)
 
@@ -195,6 +198,12 @@ def _certificate_of_look(db: sqlite3.Connection, look: Look) -> Certificate:
     if row is None:
         raise Refused(f"there is no look {look.k} at these held-out items", hint="evo fsck")
     return _certificate(row)
+
+
+def _refuse_blocked(db: sqlite3.Connection, identifier: str) -> None:
+    for found in findings.blocks(db, identifier):
+        said = found.finding
+        raise Refused(f"{identifier}: {said.source} found: {said.message}", hint=said.next or f"evo show {identifier}")
 
 
 def _look(row: sqlite3.Row) -> Look:

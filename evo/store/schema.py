@@ -4,7 +4,7 @@ What the database itself holds to be true, whoever writes:
 - columns hold the type they declare; scores are finite numbers (NaN arrives in SQLite as NULL and is refused as such);
 - parents exist and are older than their children, so there is no cycle; experiments and attempts are never deleted;
 - a change of standing is a move of `domain.experiment.MOVES`, and only a passed certificate commits: never a no-op,
-  a rerun, or outputs that are forbidden;
+  a rerun, outputs that are forbidden, or what a check has found and nobody settled;
 - one attempt without an outcome per experiment, and every attempt's token is unique; an outcome is written once;
 - the same weights are asked about on the same held-out items against the same reference once, and the answer stands;
 - no result of a held-out or vault item can be stored;
@@ -309,6 +309,13 @@ CREATE TABLE finding (
 ) STRICT;
 CREATE INDEX finding_experiment ON finding (experiment, source);
 CREATE INDEX finding_open ON finding (severity) WHERE settled = '';
+CREATE TRIGGER finding_blocks_commit BEFORE UPDATE OF state ON experiment
+WHEN NEW.state = 'committed' AND OLD.state <> 'committed'
+    AND EXISTS (SELECT 1 FROM finding WHERE experiment = NEW.id AND severity = 'block' AND settled = '')
+BEGIN SELECT RAISE(ABORT, 'a finding that blocks is settled before a commit'); END;
+CREATE TRIGGER finding_blocks_look BEFORE INSERT ON look
+WHEN EXISTS (SELECT 1 FROM finding WHERE experiment = NEW.experiment AND severity = 'block' AND settled = '')
+BEGIN SELECT RAISE(ABORT, 'a finding that blocks is settled before the held-out question'); END;
 """
 
 MIGRATIONS: tuple[tuple[str, str], ...] = (("m001_first", M001), ("m002_training", M002), ("m003_findings", M003))

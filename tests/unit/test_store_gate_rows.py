@@ -11,8 +11,10 @@ from growing import EPOCH, HELDOUT, asked, committed, planted, scored
 
 from evo.domain.certificate import Certificate, Look
 from evo.domain.experiment import ROOT
+from evo.domain.finding import Finding
 from evo.errors import BudgetSpent, Refused
-from evo.store import events, experiments, gate_rows
+from evo.lightdata import replace
+from evo.store import events, experiments, findings, gate_rows
 
 
 def answered(db: sqlite3.Connection, look: Look, passed: bool, **changes: Any) -> Certificate:
@@ -128,3 +130,37 @@ def test_a_pass_can_be_kept_without_a_commit(db: sqlite3.Connection) -> None:
     assert answered(db, asked(db, id), True, move_to_committed=False).passed
     assert experiments.get(db, id).state == "open"
     assert gate_rows.last_committed(db) == ROOT
+
+
+BLOCK = Finding("leaks", "exact", "block", "line 3 of train.jsonl holds item q1", {"line": 3})
+
+
+def test_a_finding_that_blocks_stops_question_and_commit_until_it_is_settled(db: sqlite3.Connection) -> None:
+    """A29: no look is spent on it; one that comes while the answer is worked out makes a pass void."""
+    id, late = scored(db, planted(db)), scored(db, planted(db))
+    findings.replace(db, "leaks", [BLOCK], experiment=id)
+    with pytest.raises(Refused, match="leaks found: line 3"):
+        asked(db, id)
+    assert gate_rows.looks_used(db, HELDOUT) == 0
+    findings.settle(db, findings.of(db, id)[0].id, why="line 3 was written before the item was")
+    look = asked(db, late)
+    findings.replace(db, "verify", [replace(BLOCK, source="verify")], experiment=late)
+    void = answered(db, look, True)
+    assert (void.passed, void.is_void, experiments.get(db, late).state) == (True, True, "open")
+    assert "verify had found" in void.void_reason
+    assert answered(db, asked(db, id), True).is_void is False
+    assert experiments.get(db, id).state == "committed"
+
+
+def test_the_database_itself_holds_what_a_finding_stops(db: sqlite3.Connection) -> None:
+    id = scored(db, planted(db))
+    look = asked(db, id)
+    findings.replace(db, "leaks", [BLOCK], experiment=id)
+    for statement in (
+        "UPDATE experiment SET state = 'committed' WHERE id = :id",
+        "INSERT INTO look (heldout_hash, k, experiment, against, weights_hash, against_weights_hash, created_at)"
+        " SELECT 'h', 9, experiment, against, weights_hash, 'v', created_at FROM look WHERE experiment = :id",
+    ):
+        with pytest.raises(sqlite3.IntegrityError, match="a finding that blocks"):
+            db.execute(statement, {"id": id})
+    assert look.k == gate_rows.looks_used(db, HELDOUT) == 1
