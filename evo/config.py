@@ -231,6 +231,7 @@ class ResourceSpec:
 class MidEvalSpec:
     every: Count | None = None
     patience: Count = 2
+    """Mid-evaluations in a row without improvement that end a run; while all are the worst there is, none counts."""
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,8 @@ class MidFacts:
     every: int | None = None
     patience: int = 2
     items: int = 0
+    worst: float | None = None
+    """The lowest mean there is, in the metric's own direction; None where the metric has no bound."""
 
 
 @dataclass(frozen=True)

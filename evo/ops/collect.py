@@ -122,7 +122,7 @@ def _is_live(session: Session, attempt: Attempt) -> bool:
 
 def _finished(session: Session, attempt: Attempt, folder: AttemptFolder, result: Result) -> Finished:
     gpus = read_json(folder.job).get("gpus", 0) if folder.job.is_file() else 0
-    before = (attempt.train_seconds or 0.0) if attempt.resumes and attempt.state == "queued" else 0.0
+    before = (attempt.train_seconds or 0.0) if attempt.state == "queued" else 0.0
     trained = 0.0 if attempt.state == "running" else result.train_seconds or 0.0  # taken up: it was recorded before
     mid = import_module("evo.ops.mid").left_by(folder) if has_mid(folder) else None
     ended = Finished(

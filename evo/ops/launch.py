@@ -301,8 +301,14 @@ def submit(session: Session, work: Work, judge: Judge, *, executor: Executor, op
         owed = next(a for a in attempts.of(session.db, experiment.id) if a.state == "trained")
         attempt = attempts.take_up(session.db, experiment.id, owed.n, token=token, controller=controller)
     elif options.resumes is not None:
-        bearer = {"token": token, "controller": controller}
-        attempt = attempts.resume(session.db, options.resumes, **bearer, is_detached=options.detach)
+        attempt = attempts.resume(
+            session.db,
+            options.resumes,
+            token=token,
+            controller=controller,
+            is_detached=options.detach,
+            is_planned=import_module("evo.ops.partial").is_paused(options.resumes),
+        )
         place = session.layout.attempt(experiment.id, attempt.n)
         import_module("evo.ops.resume").make_ready(place, resumes=attempt.resumes)
     else:

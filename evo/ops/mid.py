@@ -71,7 +71,7 @@ def order(
     argv = [sys.executable, "-P", "-m", "evo.evaluate", "--mid", str(folder.root), sha256_file(folder.mid_job)]
     timeout = parse_duration(session.config.eval.timeout, name="eval.timeout")
     stage = Stage(argv, "/", ordinary(session) | {"HF_HUB_OFFLINE": "1"}, str(folder.mid_log), timeout)
-    facts = MidFacts(wish.every, wish.patience, items=items.read_bytes().count(b"\n"))
+    facts = MidFacts(wish.every, wish.patience, items=items.read_bytes().count(b"\n"), worst=job.worst)
     return Ordered(facts, stage, skips_regressed=bool(reference) and not has_good_run(session, experiment))
 
 

@@ -86,11 +86,13 @@ def set_aside(session: Session, attempt: Attempt, folder: AttemptFolder, finding
         return False
     gain = math.fsum(session.metric.adjusted(graded[item] - parent[item]) for item in parent) / len(parent)
     parent_mean, _ = form_beliefs(session).estimate(experiment.parent or ROOT)
+    seconds = (result.train_seconds or 0.0) + (result.eval_seconds or 0.0)
     if not record.interrupt(
         session.db,
         attempt,
         message=f"{PAUSED} of {share:g} of its steps, at step {last_step(folder)}",
         train_seconds=result.train_seconds or 0.0,
+        gpu_seconds=read_json(folder.job).get("gpus", 0) * seconds,
     ):
         return False
     partials.add(session.db, PartialRun(experiment.id, attempt.n, share, parent_mean, gain))

@@ -31,6 +31,8 @@ class Mid:
     every: int | None = None
     patience: int = 2
     items: int = 0
+    worst: float | None = None
+    """The lowest mean there is: a run that has shown nothing else yet is given time."""
 
 
 @dataclass(frozen=True)

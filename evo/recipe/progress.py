@@ -18,7 +18,7 @@ from transformers import TrainerCallback
 
 from evo.files import read_json, write_json
 from evo.recipe import rendering
-from evo.recipe.checkpoints import COMPLETE
+from evo.recipe.checkpoints import COMPLETE, Mid
 from evo.recipe.ranks import agreed
 from evo.recipe.run import Run
 from evo.recipe.weights import is_adapter, link, merged
@@ -115,9 +115,9 @@ class Progress(TrainerCallback):  # type: ignore[misc]
         """Have `checkpoint` evaluated unless it has been, and keep what is to be kept. True when patience is over."""
         if self.run.mid is None or not self.run.has_evaluator:
             return False
-        return agreed(self._judged(checkpoint, step, self.run.mid.patience) if self.run.is_main else False)
+        return agreed(self._judged(checkpoint, step, self.run.mid) if self.run.is_main else False)
 
-    def _judged(self, checkpoint: Path, step: int, patience: int) -> bool:
+    def _judged(self, checkpoint: Path, step: int, mid: Mid) -> bool:
         found = {score.step: score for score in self.run.mid_scores}
         weights = checkpoint
         if is_adapter(checkpoint) and not self.is_base:
@@ -130,8 +130,10 @@ class Progress(TrainerCallback):  # type: ignore[misc]
         if is_adapter(weights):
             link(weights, self.steps / f"step-{step}")
         history = {**found, step: score}
+        if all(one.mean == mid.worst for one in history.values()):
+            return False  # nothing is learned yet that could be lost again
         best = max((at for at, one in history.items() if one.is_best), default=-1)
-        return sum(at > best for at in history) >= patience
+        return sum(at > best for at in history) >= mid.patience
 
 
 def _named(logs: Mapping[str, Any]) -> dict[str, float]:

@@ -66,6 +66,8 @@ def run_environment(
         "EVO_TRACES_DIR": str(folder.traces),
         "EVO_RESULT_PATH": str(folder.traces / "claimed.json"),
     }
+    if facts.is_smoke:
+        environment["EVO_SMOKE"] = "1"
     if "WANDB_API_KEY" not in environment:
         environment.setdefault("WANDB_MODE", "offline")  # without a key wandb would ask for one, or fail the run
     return environment

@@ -109,19 +109,29 @@ def take_up(db: sqlite3.Connection, experiment: str, n: int, *, token: str, cont
         raise Refused(f"attempt {n} of {experiment} has ended ({found.outcome}): no evaluation is owed")
 
 
-def resume(db: sqlite3.Connection, attempt: Attempt, *, token: str, controller: str, is_detached: bool) -> Attempt:
+def resume(
+    db: sqlite3.Connection,
+    attempt: Attempt,
+    *,
+    token: str,
+    controller: str,
+    is_detached: bool,
+    is_planned: bool = False,
+) -> Attempt:
     """Give an interrupted attempt, as it was seen, to a new bearer, who trains on; the old token is dead from here on.
 
+    One that `is_planned`, after a pause that was asked for, is none of the `MOST_RESUMES`.
     Busy: somebody else was first. Refused: it has ended.
     """
     with transaction(db):
         row = db.execute(
             "UPDATE attempt SET token = :token, controller = :controller, is_detached = :is_detached, failure = '',"
-            " message = '', resumes = resumes + 1 WHERE experiment = :experiment AND n = :n AND token = :old"
-            " AND outcome IS NULL AND failure = :interrupted AND resumes < :most RETURNING *",
+            " message = '', resumes = resumes + :spent WHERE experiment = :experiment AND n = :n AND token = :old"
+            " AND outcome IS NULL AND failure = :interrupted AND resumes + :spent <= :most RETURNING *",
             {
                 "token": token, "controller": controller, "is_detached": is_detached, "old": attempt.token,
                 "experiment": attempt.experiment, "n": attempt.n, "interrupted": INTERRUPTED, "most": MOST_RESUMES,
+                "spent": int(not is_planned),
             },
         ).fetchone()  # fmt: skip
         if row is not None:

@@ -79,6 +79,9 @@ def test_the_better_of_two_quarters_is_finished(climbing: Path) -> None:
     assert steps_of(climbing, high) == [1, 2, 3, 4, 5, 6, 7, 8]
     assert [attempt["n"] for attempt in second["attempts"]] == [1]
     with database.opened(climbing / ".evo" / "evo.db", readonly=True) as db:
+        (spent,) = db.execute("SELECT resumes FROM attempt WHERE experiment = ?", (high,)).fetchone()
+        assert spent == 0, "its three resumes are for kills"
+    with database.opened(climbing / ".evo" / "evo.db", readonly=True) as db:
         readings = {name: partials.of(db, name) for name in (low, high)}
         assert [readings[low].is_promoted, readings[high].is_promoted] == [False, True]
         assert readings[high].gain > readings[low].gain

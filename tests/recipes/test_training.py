@@ -109,6 +109,14 @@ def test_the_best_checkpoint_is_the_output_and_patience_ends_the_run(evaluated):
     assert left == {"output", "mid"}, "nobody will resume a finished run: its optimizer states only take room"
 
 
+@pytest.mark.parametrize(("worst", "scores", "ends"), [(0.0, [0, 0, 0, 0.5, 0.4, 0, 0.9], 12), (None, [0, 0, 0], 6)])
+def test_patience_begins_with_the_first_score_above_the_worst(evaluated, worst, scores, ends):
+    """A8: a base at zero is not stopped before it has learned anything; what has learned and falls back is."""
+    mid = MidFacts(every=2, patience=2, items=8, worst=worst)
+    _, trainer, _ = evaluated("one", scores, max_steps=20, facts={"mid": mid})
+    assert trainer.state.global_step == ends
+
+
 def test_of_an_adapter_every_evaluated_step_can_be_branched_from(evaluated, base):
     """A13: a later experiment can start at any checkpoint that was looked at."""
     folder, _, evaluator = evaluated("one", [0.2, 0.5, 0.3], max_steps=6, method="lora")

@@ -25,12 +25,15 @@ AMBIENT = {
 }
 
 
-def build(root: Path, *, passed: tuple[str, ...] = (), artifact: str | None = "/parent/output") -> dict[str, str]:
+def build(
+    root: Path, *, passed: tuple[str, ...] = (), artifact: str | None = "/parent/output", is_smoke: bool = False
+) -> dict[str, str]:
     folder = AttemptFolder(root / ".evo" / "attempts" / "exp_0007" / "2")
     data = {"train": str(root / "train.jsonl")}
     facts = RunFacts(
-        "exp_0007", 2, 42, {}, data, str(folder.output), str(root / ".evo" / "cache"), seed_artifact=artifact
-    )
+        *("exp_0007", 2, 42, {}, data, str(folder.output), str(root / ".evo" / "cache")),
+        seed_artifact=artifact, is_smoke=is_smoke,
+    )  # fmt: skip
     ordinary = ordinary_environment(AMBIENT, passed=passed, interpreter=Path("/venv/bin/python"))
     return run_environment(facts, folder, worktree=root / "wt", tree="sums", ordinary=ordinary)
 
@@ -59,6 +62,8 @@ def test_a25_the_contract_of_the_environment_without_held_out(tmp_path: Path) ->
     assert not [name for name, value in env.items() if "sealed" in value or "heldout" in value or "vault" in value]
     assert "EVO_SEALED" not in env
     assert build(tmp_path, artifact=None)["EVO_SEED_ARTIFACT"] == ""
+    assert "EVO_SMOKE" not in env
+    assert build(tmp_path, is_smoke=True)["EVO_SMOKE"] == "1"
 
 
 def test_ordinary_variables_pass_and_secrets_only_by_name(tmp_path: Path) -> None:

@@ -182,6 +182,16 @@ def test_resumes_are_bounded(db: sqlite3.Connection) -> None:
         db.execute("UPDATE attempt SET resumes = resumes + 1 WHERE token = ?", (last.token,))
 
 
+def test_a_planned_pause_is_none_of_the_resumes(db: sqlite3.Connection) -> None:
+    """§9: the promotion of a partial run takes none of the three chances that a kill leaves."""
+    attempt = claimed(db, planted(db))
+    for k in range(MOST_RESUMES):
+        attempt = resumed(db, interrupted(db, attempt), f"token of resume {k}")
+    paused = interrupted(db, attempt)
+    bearer = {"token": "after the pause", "controller": "host boot 2 2", "is_detached": False}
+    assert attempts.resume(db, paused, **bearer, is_planned=True).resumes == MOST_RESUMES
+
+
 def test_what_has_ended_or_is_trained_is_not_interrupted(db: sqlite3.Connection) -> None:
     attempt = claimed(db, planted(db))
     assert record.finish(db, Finished(attempt.experiment, 1, attempt.token, "trained"))
