@@ -1,0 +1,93 @@
+"""Ideas as rows: open, taken into an experiment, dropped, or refuted by its outcome.
+
+Invariant: the same step from the same parent is one idea, whoever proposes it and however often; a taken idea is
+linked to its experiment, and stays so.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable
+
+from evo import clock
+from evo.domain.idea import Idea, IdeaState, RecordedIdea, Reference
+from evo.errors import NotFound, Refused
+from evo.files import sha256_json
+from evo.store import events
+from evo.store.db import transaction
+from evo.validation import plain, restore
+
+_MOVES: dict[IdeaState, frozenset[IdeaState]] = {
+    "open": frozenset({"taken", "dropped", "refuted"}),
+    "taken": frozenset({"refuted"}),
+    "dropped": frozenset({"open"}),
+    "refuted": frozenset(),
+}
+
+
+def fingerprint(idea: Idea) -> str:
+    """What makes two ideas the same: the step, not its words; an idea without a recipe is told by its commands."""
+    return sha256_json([idea.parent, idea.recipe, idea.technique, idea.patch, [] if idea.recipe else idea.commands])
+
+
+def add(db: sqlite3.Connection, ideas: Iterable[Idea]) -> list[RecordedIdea]:
+    """Record them, all or none, in order; one that is known already is returned as it stands."""
+    with transaction(db):
+        return [_add(db, idea) for idea in ideas]
+
+
+def _add(db: sqlite3.Connection, idea: Idea) -> RecordedIdea:
+    row = db.execute(
+        "INSERT INTO idea (state, title, body, brief, fingerprint, created_at) VALUES ('open', ?, ?, ?, ?, ?)"
+        " ON CONFLICT (fingerprint) DO NOTHING RETURNING *",
+        (idea.title, json.dumps(plain(idea), allow_nan=False), idea.brief, fingerprint(idea), clock.now()),
+    ).fetchone()
+    if row is None:
+        row = db.execute("SELECT * FROM idea WHERE fingerprint = ?", (fingerprint(idea),)).fetchone()
+    else:
+        events.append(db, "idea", data={"idea": row["id"], "brief": idea.brief, "title": idea.title})
+    return _recorded(row)
+
+
+def get(db: sqlite3.Connection, id: int) -> RecordedIdea:
+    row = db.execute("SELECT * FROM idea WHERE id = ?", (id,)).fetchone()
+    if row is None:
+        raise NotFound(f"there is no idea {id}", hint="evo ideas list")
+    return _recorded(row)
+
+
+def listed(db: sqlite3.Connection, *, states: Iterable[IdeaState] = ("open",), limit: int = 50) -> list[RecordedIdea]:
+    """Newest first."""
+    wanted = list(states)
+    marks = ", ".join("?" * len(wanted))
+    rows = db.execute(f"SELECT * FROM idea WHERE state IN ({marks}) ORDER BY id DESC LIMIT ?", (*wanted, limit))
+    return [_recorded(row) for row in rows]
+
+
+def of_experiment(db: sqlite3.Connection, experiment: str) -> RecordedIdea | None:
+    """The idea that an experiment was made from."""
+    row = db.execute("SELECT * FROM idea WHERE experiment = ? ORDER BY id LIMIT 1", (experiment,)).fetchone()
+    return None if row is None else _recorded(row)
+
+
+def move(
+    db: sqlite3.Connection, id: int, state: IdeaState, *, reason: str = "", experiment: str | None = None
+) -> RecordedIdea:
+    """Change its state; `experiment` links a taken one. Refused where the move is not legal."""
+    with transaction(db):
+        now = get(db, id)
+        if state not in _MOVES[now.state]:
+            raise Refused(f"idea {id} is {now.state} and cannot become {state}", hint=f"evo ideas show {id}")
+        row = db.execute(
+            "UPDATE idea SET state = ?, reason = ?, experiment = COALESCE(?, experiment) WHERE id = ? RETURNING *",
+            (state, reason, experiment, id),
+        ).fetchone()
+        events.append(db, f"idea_{state}", experiment=row["experiment"], data={"idea": id, "reason": reason})
+        return _recorded(row)
+
+
+def _recorded(row: sqlite3.Row) -> RecordedIdea:
+    body = json.loads(row["body"])
+    body["references"] = [restore(Reference, reference) for reference in body.get("references", [])]
+    return RecordedIdea(row["id"], row["state"], Idea(**body), row["experiment"], row["reason"], row["created_at"])
