@@ -1,0 +1,107 @@
+"""What an ideator knows of a workspace: the task, what each recipe may do, and how every experiment went.
+
+Invariant: plain values from the store and evo.yaml; nothing of held-out is here, and nothing that a run says of its
+own score.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from evo.config import ParamSpec
+from evo.lightdata import dataclass, field
+
+RewardShape = Literal["verifiable", "pairs", "demonstrations", "scorer", "corpus"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """`shapes`: what the workspace could learn from, by its scorer and its files, the strongest first.
+
+    `rows` counts training rows by shape; `chance` is the score of guessing, where that is known.
+    """
+
+    objective: str
+    benchmark: str
+    shapes: list[RewardShape]
+    rows: dict[str, int] = field(default_factory=dict)
+    constraints: list[str] = field(default_factory=list)
+    scorer: str = ""
+    dev_items: int = 0
+    base_score: float | None = None
+    chance: float | None = None
+    is_maximised: bool = True
+    unit: float = 1.0
+    model_family: str = ""
+    """`model_type` of the base's config: llama, qwen2, …; empty where there is no model."""
+    model_parameters: int = 0
+    has_cuda: bool = False
+    slices: dict[str, float] = field(default_factory=dict)
+    """Dev means of the best node by slice, where items carry one."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """One experiment. `gain` is over exp_0000, direction-adjusted, in units; `delta` the same over its parent.
+
+    `params` holds what differs from the recipe's defaults; `failure` is the class of its last failed attempt and
+    `log_tail` the end of that log; `readings` name what the run's own numbers call for (`reward-flat`, …).
+    """
+
+    id: str
+    parent: str | None
+    depth: int
+    state: str
+    recipe: str
+    technique: str
+    params: dict[str, Any]
+    hypothesis: str = ""
+    gain: float | None = None
+    se: float = 0.0
+    delta: float | None = None
+    delta_se: float = 0.0
+    shrunken: float | None = None
+    """Posterior mean gain over exp_0000."""
+    score: float | None = None
+    failure: str = ""
+    log_tail: str = ""
+    gpu_seconds: float = 0.0
+    is_noop: bool = False
+    is_regressed: bool = False
+    discard_class: str = ""
+    readings: list[str] = field(default_factory=list)
+    insight: str = ""
+    commit: str | None = None
+
+
+@dataclass(frozen=True)
+class RecipeFacts:
+    name: str
+    technique: str
+    reward_shape: str
+    params: dict[str, ParamSpec]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """`best` and `committed` are ids; `findings` the kinds of unsettled findings in the whole tree."""
+
+    task: Task
+    nodes: dict[str, Node]
+    recipes: dict[str, RecipeFacts]
+    best: str
+    committed: str
+    findings: list[str] = field(default_factory=list)
+    rounds_without_gain: int = 0
+
+    def path(self, id: str) -> list[Node]:
+        """From the root to `id`."""
+        line: list[Node] = []
+        at: str | None = id
+        while at is not None:
+            line.append(self.nodes[at])
+            at = self.nodes[at].parent
+        return line[::-1]
+
+    def children(self, id: str) -> list[Node]:
+        return [node for node in self.nodes.values() if node.parent == id]
