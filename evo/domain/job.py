@@ -256,6 +256,8 @@ class EvalJob:
     mid: MidPart | None = None
     server: ServerFacts | None = None
     """Backend vllm: whom to ask."""
+    suites: list[EvalJob] = field(default_factory=list)
+    """Guards, scored by the same process with the model loaded once, each into an `out_dir` of its own."""
     schema: str = "evo-eval/1"
 
 

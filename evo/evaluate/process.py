@@ -79,18 +79,44 @@ def evaluate(job: EvalJob) -> EvalSummary:
         score_beside(job, job.mid, backend, weights=weights)
     found = backend.results(items)
     results = complete(with_progress(found, len(items) * samples), items, samples=samples, names=Names(job, items))
-    mode = 0o644 if job.keep_output else 0o600
+    seconds = time.perf_counter() - began
+    for suite in job.suites:
+        score_suite(suite, backend if suite.backend == job.backend else None, weights=weights)
+    return write_results(job, results, weights=weights, seconds=seconds)
+
+
+def write_results(job: EvalJob, results: Sequence[ItemResult], *, weights: str, seconds: float) -> EvalSummary:
+    out, mode = Path(job.out_dir), 0o644 if job.keep_output else 0o600
     write_text(out / "results.jsonl", "".join(map(result_line, results)), mode=mode)
     summary = EvalSummary(
         eval_hash=job.eval_hash,
         split=job.split,
         n=len(results),
         weights_hash=weights,
-        seconds=round(time.perf_counter() - began, 3),
+        seconds=round(seconds, 3),
         engine=engine_of(job.backend, server_python=job.server.python if job.server else ""),
     )
     write_json(out / "summary.json", plain(summary), mode=mode)
     return summary
+
+
+def score_suite(job: EvalJob, warm: Backend | None, *, weights: str) -> None:
+    """A guard's results and summary in a folder of its own, by the engine that is warm where that is the same kind.
+
+    It is no part of the score: where it cannot be had, the log says why and no summary is left.
+    """
+    began = time.perf_counter()
+    out = Path(job.out_dir)
+    out.mkdir(parents=True, exist_ok=True, mode=0o755 if job.keep_output else 0o700)
+    (out / "summary.json").unlink(missing_ok=True)
+    try:
+        items = pinned_rows(job)
+        backend: Backend = warm.beside(job) if warm is not None else load("backend", job.backend)(job)
+        samples = generation_of(job.generation).samples
+        rows = complete(backend.results(items), items, samples=samples, names=Names(job, items))
+        write_results(job, rows, weights=weights, seconds=time.perf_counter() - began)
+    except (EvoError, ValueError, TypeError, OSError) as error:
+        sys.stderr.write(f"the guard {out.name} was not scored: {error}\n")
 
 
 def score_beside(job: EvalJob, part: MidPart, backend: Backend, *, weights: str) -> None:

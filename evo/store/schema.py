@@ -15,6 +15,8 @@ Times are ISO 8601 UTC text. Only migrating imports sqlite-utils; everything els
 
 from __future__ import annotations
 
+from evo.store.schema_m003 import M003
+
 APPLICATION_ID = 0x65766F31
 """`evo1`, in the file's header: another program's database is told from ours."""
 
@@ -291,81 +293,6 @@ CREATE TABLE partial_run (
     decided_at TEXT,
     created_at TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
-"""
-
-M003 = """
-CREATE TABLE finding (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    experiment TEXT REFERENCES experiment (id),
-    attempt INTEGER,
-    source TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    severity TEXT NOT NULL CHECK (severity IN ('block', 'warn', 'note')),
-    message TEXT NOT NULL,
-    evidence TEXT NOT NULL DEFAULT '{}' CHECK (json_valid(evidence)),
-    next TEXT NOT NULL DEFAULT '',
-    settled TEXT NOT NULL DEFAULT '',
-    created_at TEXT NOT NULL
-) STRICT;
-CREATE INDEX finding_experiment ON finding (experiment, source);
-CREATE INDEX finding_open ON finding (severity) WHERE settled = '';
-
-ALTER TABLE attempt ADD COLUMN wall_reserved REAL CHECK (wall_reserved >= 0);
-ALTER TABLE attempt ADD COLUMN gpu_reserved REAL CHECK (gpu_reserved >= 0);
-
-CREATE TABLE ledger (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    what TEXT NOT NULL,
-    gpu_seconds REAL NOT NULL DEFAULT 0 CHECK (gpu_seconds BETWEEN 0 AND 1e18),
-    wall_seconds REAL NOT NULL DEFAULT 0 CHECK (wall_seconds BETWEEN 0 AND 1e18),
-    llm_tokens INTEGER NOT NULL DEFAULT 0 CHECK (llm_tokens >= 0),
-    usd REAL NOT NULL DEFAULT 0 CHECK (usd BETWEEN 0 AND 1e18),
-    created_at TEXT NOT NULL,
-    charged_at TEXT
-) STRICT;
-CREATE TRIGGER ledger_is_charged_once BEFORE UPDATE ON ledger
-WHEN OLD.charged_at IS NOT NULL OR NEW.charged_at IS NULL
-BEGIN SELECT RAISE(ABORT, 'what was reserved is charged once'); END;
-CREATE TRIGGER ledger_is_kept BEFORE DELETE ON ledger
-BEGIN SELECT RAISE(ABORT, 'what was spent stays spent'); END;
-
-CREATE TABLE direction (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    text TEXT NOT NULL CHECK (text <> ''),
-    author TEXT NOT NULL DEFAULT '',
-    answer TEXT NOT NULL DEFAULT '',
-    created_at TEXT NOT NULL,
-    acked_at TEXT
-) STRICT;
-CREATE INDEX direction_open ON direction (id) WHERE acked_at IS NULL;
-CREATE TRIGGER direction_stands BEFORE UPDATE ON direction
-WHEN OLD.acked_at IS NOT NULL OR NEW.text <> OLD.text
-BEGIN SELECT RAISE(ABORT, 'a direction is acknowledged once, and keeps its words'); END;
-CREATE TRIGGER direction_is_kept BEFORE DELETE ON direction
-BEGIN SELECT RAISE(ABORT, 'directions are acknowledged, never deleted'); END;
-
-CREATE TABLE request (
-    key TEXT PRIMARY KEY,
-    words TEXT NOT NULL,
-    created_at TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE TRIGGER finding_blocks_commit BEFORE UPDATE OF state ON experiment
-WHEN NEW.state = 'committed' AND OLD.state <> 'committed'
-    AND EXISTS (SELECT 1 FROM finding WHERE experiment = NEW.id AND severity = 'block' AND settled = '')
-BEGIN SELECT RAISE(ABORT, 'a finding that blocks is settled before a commit'); END;
-CREATE TRIGGER finding_blocks_look BEFORE INSERT ON look
-WHEN EXISTS (SELECT 1 FROM finding WHERE experiment = NEW.experiment AND severity = 'block' AND settled = '')
-BEGIN SELECT RAISE(ABORT, 'a finding that blocks is settled before the held-out question'); END;
-
-ALTER TABLE idea ADD COLUMN brief TEXT NOT NULL DEFAULT '';
-ALTER TABLE idea ADD COLUMN fingerprint TEXT;
-ALTER TABLE idea ADD COLUMN reason TEXT NOT NULL DEFAULT '';
-CREATE UNIQUE INDEX idea_is_had_once ON idea (fingerprint);
-CREATE INDEX idea_state ON idea (state);
-CREATE INDEX idea_experiment ON idea (experiment);
-CREATE TRIGGER idea_keeps_its_experiment BEFORE UPDATE OF experiment ON idea
-WHEN OLD.experiment IS NOT NULL AND NEW.experiment IS NOT OLD.experiment
-BEGIN SELECT RAISE(ABORT, 'a taken idea keeps its experiment'); END;
 """
 
 MIGRATIONS: tuple[tuple[str, str], ...] = (("m001_first", M001), ("m002_training", M002), ("m003_findings", M003))

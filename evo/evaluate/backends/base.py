@@ -6,8 +6,9 @@ It may be called again and again in one process, as mid-evaluation does: what is
 those of a fresh process. A backend that generates text passes every output through `evo.evaluate.grading.Grader`; one
 that is given scores passes those through `Grader.result`. What the weights' own folder says about prompt, template or
 generation is not read. Trouble of the engine (memory, a missing file, a command that fails) is an error, never a score;
-results that are no results are `InvalidResults`. The process checks again that nothing is missing or double, so a
-backend need not be trusted with it.
+results that are no results are `InvalidResults`. `beside` is the same engine for another job on the same weights: it
+answers as a fresh one would, and shares what is loaded. The process checks again that nothing is missing or double, so
+a backend need not be trusted with it.
 """
 
 from __future__ import annotations
@@ -24,3 +25,5 @@ class Backend(Protocol):
     def __init__(self, job: EvalJob) -> None: ...
 
     def results(self, items: Sequence[Item], model: Path | None = None) -> Iterator[ItemResult]: ...
+
+    def beside(self, job: EvalJob) -> Backend: ...

@@ -69,6 +69,9 @@ class CommandBackend:
         finally:
             shutil.rmtree(work, ignore_errors=True)
 
+    def beside(self, job: EvalJob) -> CommandBackend:
+        return CommandBackend(job)
+
     def _call(self, folder: Path, items: Sequence[Item], *, seed: int) -> Left:
         """Run the command in `folder`; where its results lie. RunFailed where it fails."""
         place = folder / "files"

@@ -30,13 +30,13 @@ Made = TypeVar("Made")
 class HfBackend:
     """`load` then `generate` may be called again and again in one process; `results` is both, once, graded."""
 
-    def __init__(self, job: EvalJob) -> None:
+    def __init__(self, job: EvalJob, *, warm: WarmModel | None = None) -> None:
         self._job = job
         self._generation = generation_of(job.generation)
         self._device = _device(job.device)
         self._prompter = Prompter(job, self._generation)
         self._pinned = _generation_config(self._prompter, self._generation)
-        self._warm = WarmModel(self._prompter.base, dtype=getattr(torch, job.dtype), device=self._device)
+        self._warm = warm or WarmModel(self._prompter.base, dtype=getattr(torch, job.dtype), device=self._device)
         self._model: Any = None
         if "OMP_NUM_THREADS" not in os.environ:
             torch.set_num_threads(1)
@@ -46,6 +46,9 @@ class HfBackend:
         self.load(Path(self._job.model) if model is None else model)
         for answer in self.generate(items):
             yield grader.grade(answer.item, answer.sample, answer.output)
+
+    def beside(self, job: EvalJob) -> HfBackend:
+        return HfBackend(job, warm=self._warm)
 
     def load(self, folder: Path) -> None:
         """Take the weights in `folder`: full ones, or an adapter on the base. RunFailed where they do not fit."""

@@ -44,14 +44,14 @@ class Weights(NamedTuple):
 class VllmBackend:
     """`results` may be called again and again; the server is held from the first call to the end of this process."""
 
-    def __init__(self, job: EvalJob) -> None:
+    def __init__(self, job: EvalJob, *, hold: Hold | None = None) -> None:
         if job.server is None:
             raise UsageError("the backend vllm needs a server", hint="evo config set server.python PYTHON_WITH_VLLM")
         self._job = job
         self._facts: ServerFacts = job.server
         self._generation = generation_of(job.generation)
         self._prompter = Prompter(job, self._generation)
-        self._hold = Hold(self._facts, dict(os.environ))
+        self._hold = hold or Hold(self._facts, dict(os.environ))
         self._context = context_of(self._facts)
         self._fallback: Any = None
 
@@ -63,6 +63,9 @@ class VllmBackend:
         grader = Grader(self._job, items, scorer=build_scorer(self._job, items))
         for answer in self.answers(items, folder):
             yield grader.grade(answer.item, answer.sample, answer.output)
+
+    def beside(self, job: EvalJob) -> VllmBackend:
+        return VllmBackend(job, hold=self._hold)
 
     def answers(self, items: Sequence[Item], folder: Path) -> Iterator[Answer]:
         """An answer for each item and sample; greedy answers are made once and given k times."""
