@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evo.config import EvoConfig
+from evo.config import EvoConfig, SearchConfig
 from evo.data import seal
 from evo.data.reader import read_items
 from evo.data.split import Splits, groups_of, parse_shares, split_gold
@@ -15,7 +15,7 @@ from evo.domain.item import Item
 from evo.errors import UsageError
 from evo.gate.asking import EVIDENCE
 from evo.gate.noise import SUPERVISED
-from evo.gate.power import smallest_gain
+from evo.gate.power import ASSUMED, asking_gain, smallest_gain
 from evo.lightdata import dataclass, replace
 from evo.workspace import repository
 from evo.workspace.layout import Layout
@@ -113,6 +113,8 @@ class Power:
 
 def power(n_dev: int, n_heldout: int, *, alpha: float) -> Power:
     """What these numbers can show at 20 % discordance and the assumed run noise."""
-    asks_at = EVIDENCE * (0.2 / max(1, n_dev) + SUPERVISED**2) ** 0.5
-    gain = smallest_gain(max(1, n_heldout), discordance=0.2, sigma_run=SUPERVISED, alpha=alpha)
+    search = SearchConfig()
+    prior = (search.mu, search.tau)
+    asks_at = asking_gain(max(1, n_dev), discordance=ASSUMED, sigma_run=SUPERVISED, prior=prior, needed=EVIDENCE)
+    gain = smallest_gain(max(1, n_heldout), discordance=ASSUMED, sigma_run=SUPERVISED, alpha=alpha)
     return Power(asks_at, gain)
