@@ -92,6 +92,36 @@ class GateConfig:
     looks: Annotated[int, Ge(1)] = 20
     sigma_run: Annotated[float, Ge(0)] | Literal["auto"] = "auto"
     claim: Literal["weights", "recipe"] = "weights"
+    checks: list[str] = field(default_factory=list)
+    """Commands that must succeed before the held-out question is asked; `{model}` is the folder of the weights."""
+    checks_timeout: str = "10m"
+    """Of each."""
+
+
+@dataclass(frozen=True)
+class GuardConfig:
+    """A further suite that a commit must not harm (DESIGN §8, "Guards"). What is asked, and how it is graded:
+
+    - `items` with a `scorer`: the model answers them without the workspace's system prompt, greedily;
+    - `items` with a `command`: it is called as `eval.command` is;
+    - `items` alone: by the workspace's own evaluation;
+    - `command` alone: another measure of the workspace's own dev and held-out items.
+    A guard's scorer or command gives numbers from 0 to 1, and more is better.
+    """
+
+    name: Annotated[str, MinLen(1)]
+    items: str = ""
+    """A JSONL file, or the name of a suite that comes with evo: `basics`."""
+    scorer: str = ""
+    pattern: str = ""
+    choices: list[str] = field(default_factory=list)
+    max_new_tokens: Count = 64
+    command: str = ""
+    files: list[str] = field(default_factory=list)
+    margin: Positive = 0.03
+    """How much worse than exp_0000 a committed experiment may be: the 95 % lower bound stays above −margin."""
+    mode: Literal["required", "report"] = "required"
+    """report: shown on dev, and no part of a commit."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +166,25 @@ class LoopConfig:
 
 
 @dataclass(frozen=True)
+class BudgetConfig:
+    """Hard caps on what the whole workspace may spend, from its first day on; none: no cap."""
+
+    gpu_seconds: Positive | None = None
+    wall_clock: str = ""
+    """Time that trainings and evaluations take, summed: `8h`. Empty: no cap."""
+    attempts: Count | None = None
+    """Of all experiments together; the baseline trains nothing and is none."""
+    llm_tokens: Count | None = None
+    usd: Positive | None = None
+
+
+@dataclass(frozen=True)
+class DiagnoseConfig:
+    chance: float | None = None
+    """What guessing scores; null: one in so many legal answers, where the scorer is choice."""
+
+
+@dataclass(frozen=True)
 class HubConfig:
     repo: str = ""
     private: bool = True
@@ -158,10 +207,13 @@ class EvoConfig:
     splits: SplitsConfig = field(default_factory=SplitsConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
     gate: GateConfig = field(default_factory=GateConfig)
+    guards: list[GuardConfig] = field(default_factory=list)
     server: ServerConfig = field(default_factory=ServerConfig)
     run: RunConfig = field(default_factory=RunConfig)
     env: EnvConfig = field(default_factory=EnvConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
+    diagnose: DiagnoseConfig = field(default_factory=DiagnoseConfig)
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
     hub: HubConfig = field(default_factory=HubConfig)
 
 

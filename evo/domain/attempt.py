@@ -49,6 +49,8 @@ class Attempt:
     resumes: int = 0
     summary: dict[str, float] = field(default_factory=dict)
     """The end of its metrics: `train_score`, `reward`, `loss`, `steps`, `tokens`, … where it logged them."""
+    wall_reserved: float | None = None
+    """The most seconds that a budget leaves to what runs of it now, training and evaluation; None: no such limit."""
 
     @property
     def is_interrupted(self) -> bool:

@@ -14,14 +14,14 @@ from evo import clock
 from evo.domain.attempt import INTERRUPTED, MOST_RESUMES, Attempt
 from evo.domain.experiment import RETURNS, Experiment
 from evo.errors import Busy, NotFound, Refused
-from evo.store import events, experiments
+from evo.store import events, experiments, ledger
 from evo.store.db import transaction
 
 
 class Terms(TypedDict):
     """What a run is claimed on. `cap` binds per experiment and seed; `is_free` lifts it (the baseline trains nothing).
 
-    `is_rerun` allows content and seed that have ended well before.
+    `is_rerun` allows content and seed that have ended well before. `budget`: where the workspace has caps.
     `controller` is `host boot_id pid pid_start` of the process that claims.
     """
 
@@ -35,6 +35,7 @@ class Terms(TypedDict):
     content_hash: str | None
     is_free: NotRequired[bool]
     is_rerun: NotRequired[bool]
+    budget: NotRequired[ledger.Wish | None]
 
 
 class FinishedBefore(Refused):
@@ -46,7 +47,7 @@ def claim(db: sqlite3.Connection, experiment: str, **terms: Unpack[Terms]) -> At
 
     Busy: one is queued or running. FinishedBefore: this content has a good attempt with this seed. Refused: the
     evaluation of one is still owed (`take_up`), the cap is reached, or the experiment is discarded or contaminated.
-    NotFound: no such experiment.
+    BudgetSpent: nothing is left for it. NotFound: no such experiment.
     """
     with transaction(db):
         owner = experiments.get(db, experiment)
@@ -61,8 +62,9 @@ def claim(db: sqlite3.Connection, experiment: str, **terms: Unpack[Terms]) -> At
             " content_hash, created_at) SELECT :experiment, coalesce(max(n), 0) + 1, :seed, :token, 'queued',"
             " :executor, :is_detached, :controller, :commit, :content_hash, :now FROM attempt"
             " WHERE experiment = :experiment RETURNING *",
-            {**terms, "experiment": experiment, "now": clock.now()},
+            {**terms, "experiment": experiment, "now": clock.now(), "budget": None},
         ).fetchone()
+        row = _within_budget(db, row, terms.get("budget"), is_new=not terms.get("is_free", False))
         db.execute(
             "UPDATE experiment SET commit_sha = coalesce(:commit, commit_sha) WHERE id = :id",
             {"commit": terms["commit"], "id": experiment},
@@ -89,18 +91,27 @@ def start(db: sqlite3.Connection, experiment: str, n: int, *, token: str, isolat
         raise Refused(f"attempt {n} of {experiment} is {standing_of(found)}, and not this process's to start")
 
 
-def take_up(db: sqlite3.Connection, experiment: str, n: int, *, token: str, controller: str) -> Attempt:
+class Bearer(TypedDict):
+    """Who goes on with an attempt."""
+
+    token: str
+    controller: str
+    budget: NotRequired[ledger.Wish | None]
+
+
+def take_up(db: sqlite3.Connection, experiment: str, n: int, **bearer: Unpack[Bearer]) -> Attempt:
     """Give a trained attempt to a new bearer, who owes its evaluation; the old token is dead from here on.
 
-    Busy: somebody has taken it up already. Refused: there is no evaluation owed.
+    Busy: somebody has taken it up already. Refused: there is no evaluation owed. BudgetSpent: nothing is left for it.
     """
     with transaction(db):
         row = db.execute(
             "UPDATE attempt SET state = 'running', token = ?, controller = ?"
             " WHERE experiment = ? AND n = ? AND state = 'trained' RETURNING *",
-            (token, controller, experiment, n),
+            (bearer["token"], bearer["controller"], experiment, n),
         ).fetchone()
         if row is not None:
+            row = _within_budget(db, row, bearer.get("budget"))
             events.append(db, "taken_up", experiment=experiment, attempt=n)
             return from_row(row)
         found = get(db, experiment, n)
@@ -110,18 +121,12 @@ def take_up(db: sqlite3.Connection, experiment: str, n: int, *, token: str, cont
 
 
 def resume(
-    db: sqlite3.Connection,
-    attempt: Attempt,
-    *,
-    token: str,
-    controller: str,
-    is_detached: bool,
-    is_planned: bool = False,
+    db: sqlite3.Connection, attempt: Attempt, *, is_detached: bool, is_planned: bool = False, **bearer: Unpack[Bearer]
 ) -> Attempt:
     """Give an interrupted attempt, as it was seen, to a new bearer, who trains on; the old token is dead from here on.
 
     One that `is_planned`, after a pause that was asked for, is none of the `MOST_RESUMES`.
-    Busy: somebody else was first. Refused: it has ended.
+    Busy: somebody else was first. Refused: it has ended. BudgetSpent: nothing is left for it.
     """
     with transaction(db):
         row = db.execute(
@@ -129,12 +134,13 @@ def resume(
             " message = '', resumes = resumes + :spent WHERE experiment = :experiment AND n = :n AND token = :old"
             " AND outcome IS NULL AND failure = :interrupted AND resumes + :spent <= :most RETURNING *",
             {
-                "token": token, "controller": controller, "is_detached": is_detached, "old": attempt.token,
-                "experiment": attempt.experiment, "n": attempt.n, "interrupted": INTERRUPTED, "most": MOST_RESUMES,
-                "spent": int(not is_planned),
+                "token": bearer["token"], "controller": bearer["controller"], "is_detached": is_detached,
+                "old": attempt.token, "experiment": attempt.experiment, "n": attempt.n, "interrupted": INTERRUPTED,
+                "most": MOST_RESUMES, "spent": int(not is_planned),
             },
         ).fetchone()  # fmt: skip
         if row is not None:
+            row = _within_budget(db, row, bearer.get("budget"))
             told = {"resumes": row["resumes"]}
             events.append(db, "resumed", experiment=attempt.experiment, attempt=attempt.n, data=told)
             return from_row(row)
@@ -180,6 +186,17 @@ def with_weights(db: sqlite3.Connection, weights_hash: str) -> list[Attempt]:
 
 def count(db: sqlite3.Connection) -> int:
     return int(db.execute("SELECT count(*) FROM attempt").fetchone()[0])
+
+
+def _within_budget(
+    db: sqlite3.Connection, row: sqlite3.Row, wish: ledger.Wish | None, *, is_new: bool = False
+) -> sqlite3.Row:
+    """The row with what it may take. Nothing is looked up where there is no cap."""
+    if wish is None:
+        return row
+    ledger.reserve_attempt(db, row["token"], wish, is_new=is_new)
+    found: sqlite3.Row = db.execute("SELECT * FROM attempt WHERE id = ?", (row["id"],)).fetchone()
+    return found
 
 
 def standing_of(attempt: Attempt) -> str:
@@ -255,4 +272,5 @@ def from_row(row: sqlite3.Row) -> Attempt:
         controller=row["controller"],
         resumes=row["resumes"],
         summary=json.loads(row["summary"]) if row["summary"] != "{}" else {},
+        wall_reserved=row["wall_reserved"],
     )

@@ -16,7 +16,7 @@ from evo.domain.item import ItemResult
 from evo.domain.score import Score
 from evo.errors import UsageError
 from evo.lightdata import dataclass, field
-from evo.store import events, mid, results
+from evo.store import events, ledger, mid, results
 from evo.store.checks import finite, finite_results, finite_score, number
 from evo.store.db import transaction
 from evo.store.mid import MidRow
@@ -161,6 +161,7 @@ def lose(db: sqlite3.Connection, experiment: str, n: int, *, reason: str, token:
         ).fetchone()
         if row is None:
             return False
+        ledger.charge_unmeasured(db, row["id"])
         events.append(db, "lost", experiment=experiment, attempt=n, data={"reason": reason})
     return True
 
@@ -211,6 +212,8 @@ def _end_attempt(db: sqlite3.Connection, finished: Finished) -> int | None:
     ).fetchone()
     if row is None:
         return None
+    if finished.train_seconds is None and finished.eval_seconds is None:
+        ledger.charge_unmeasured(db, row["id"])
     db.execute(
         "UPDATE experiment SET gpu_seconds = (SELECT sum(gpu_seconds) FROM attempt WHERE experiment = :id),"
         " updated_at = :now WHERE id = :id",

@@ -51,6 +51,7 @@ def _range(span: list[float] | str) -> str:
 
 
 _CHECKS: dict[str, Callable[[Any], str]] = {
+    "budget.wall-clock": _duration,
     "eval.scorer": partial(problem, "scorer"),
     "eval.timeout": _duration,
     "eval.forbidden": _patterns,
