@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from evo.lightdata import dataclass, field
 
@@ -87,18 +88,31 @@ def advice(readings: Readings, *, score_se: float, span: float | None, sign: flo
     return [each for each in found if each is not None]
 
 
+def saturated_end(value: float) -> Literal["upper", "lower"] | None:
+    """Which end of its range a reward at `value`, 0 to 1, has come to."""
+    if value >= 1 - SATURATED:
+        return "upper"
+    return "lower" if value <= SATURATED else None
+
+
+def is_wide_gap(gap: float, *, score_se: float, span: float | None, sign: float = 1.0) -> bool:
+    """`gap`: what training scored over dev, in the metric's own units."""
+    return sign * gap > max(2 * score_se, WIDE_GAP * (span or 0.0))
+
+
 def _saturated(value: float | None) -> Advice | None:
-    if value is not None and value >= 1 - SATURATED:
+    end = None if value is None else saturated_end(value)
+    if end == "upper":
         fix = "harder prompts, or a stricter reward: where all completions are right there is nothing left to learn"
         return Advice(f"the reward is saturated at its upper end ({value:.3f})", fix)
-    if value is not None and value <= SATURATED:
+    if end == "lower":
         fix = "easier prompts, a denser reward, or supervised training first: what is never earned teaches nothing"
         return Advice(f"the reward is degenerate at its lower end ({value:.3f})", fix)
     return None
 
 
 def _gap(gap: float | None, *, score_se: float, span: float | None, sign: float) -> Advice | None:
-    if gap is None or sign * gap <= max(2 * score_se, WIDE_GAP * (span or 0.0)):
+    if gap is None or not is_wide_gap(gap, score_se=score_se, span=span, sign=sign):
         return None
     fix = "more and other prompts, fewer epochs, a higher beta; and look at what the reward can be won by"
     return Advice(f"training scored {gap:+.3f} against dev: it does not generalise", fix)

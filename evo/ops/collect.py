@@ -112,6 +112,8 @@ def store_result(session: Session, attempt: Attempt, folder: AttemptFolder, resu
     finished = _finished(session, attempt, folder, result)
     if not record.finish(session.db, finished):  # somebody else bears the attempt by now, or stored it before
         return Collected(attempt.experiment, attempt.n, "running" if _is_live(session, attempt) else "stored", result)
+    if finished.score is not None and attempt.experiment != ROOT:
+        import_module("evo.ops.checks.diagnose").refresh(session)
     ending: Ending = "trained" if finished.outcome == "trained" else "stored"
     return Collected(attempt.experiment, attempt.n, ending, result)
 

@@ -14,6 +14,7 @@ from evo.domain.views import NewView
 from evo.errors import Refused, UsageError
 from evo.files import sha256_file, sha256_json
 from evo.lightdata import dataclass, field
+from evo.ops.checks.hold import refuse_held_back
 from evo.session import Session
 from evo.store import artifacts, experiments
 from evo.store.experiments import NewExperiment
@@ -45,6 +46,7 @@ def new(session: Session, request: NewRequest) -> Made:
         raise UsageError("a hypothesis is needed: what do you expect, and why?", hint='-m "two epochs overfit less"')
     source = find_recipe(session.layout, request.recipe)
     points = grid(request.grid)
+    refuse_held_back(session, source.config.technique)
     if request.key is not None and len(points) > 1:
         raise UsageError("--key names one experiment; --grid makes several", hint="leave one of the two out")
     # every point is checked before the first node is made

@@ -18,6 +18,7 @@ from evo.domain.experiment import DECLARED, ROOT, Experiment
 from evo.errors import Busy, Denied, EvoError, NotFound, Refused, RunFailed, RunTimedOut, UsageError
 from evo.lightdata import dataclass, replace
 from evo.ops import epoch, gating, track
+from evo.ops.checks.hold import refuse_held_back
 from evo.ops.collect import Collected, collect
 from evo.ops.judge import Judge
 from evo.ops.launch import Content, RunOptions, Work, prepare, submit, trained_content, warm_executor
@@ -177,6 +178,8 @@ def ready(
     """What is to be run, and how: a fresh attempt, one that goes on at its checkpoint, or the evaluation of one."""
     if known.owed is not None:
         return Ready(trained_content(session, experiment, known.owed), replace(options, evaluate_only=True))
+    if experiment.id != ROOT:
+        refuse_held_back(session, experiment.technique)
     content = prepare(session, experiment)
     refuse_leaks(session, experiment, content)
     if known.cut_off is not None:
