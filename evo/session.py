@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-from evo.config import EvoConfig
+from evo.clock import parse_duration
+from evo.config import BudgetConfig, EvoConfig
 from evo.domain.score import Metric
 from evo.lightdata import dataclass
 from evo.store import db as database
-from evo.store import meta
+from evo.store import ledger, meta
 from evo.workspace.layout import Layout, find_root
 from evo.workspace.settings import load_config, refresh
 
@@ -41,6 +43,17 @@ class Session:
         """Direction, range and unit of a score; the unit outside [0, 1] is the base's per-item SD."""
         return metric_of(self.config, unit=meta.get(self.db, "metric_unit", default=1.0))
 
+    @property
+    def caps(self) -> ledger.Caps | None:
+        """What the workspace may spend; None where nothing is capped."""
+        return caps_of(self.config.budget)
+
+
+def caps_of(budget: BudgetConfig) -> ledger.Caps | None:
+    wall = parse_duration(budget.wall_clock, name="budget.wall-clock") if budget.wall_clock else None
+    caps = ledger.Caps(budget.gpu_seconds, wall, budget.attempts, budget.llm_tokens, budget.usd)
+    return None if all(cap is None for cap in caps) else caps
+
 
 def metric_of(config: EvoConfig, *, unit: float = 1.0) -> Metric:
     span = config.metric.range
@@ -66,5 +79,24 @@ def open_session(start: Path | None = None, *, readonly: bool = False) -> Iterat
     """The workspace around `start` (default: the working directory). NotAWorkspace when there is none."""
     layout = find_root(start or Path.cwd())
     config = load_config(layout) if readonly else refresh(layout)
+    caps = caps_of(config.budget)
     with database.opened(layout.db, readonly=readonly) as db:
-        yield Session(layout, config, db)
+        try:
+            yield Session(layout, config, db)
+        finally:
+            if caps is not None:
+                with suppress(sqlite3.Error):  # of a database that is broken, something else tells
+                    _left_of.update(caps=caps, balance=ledger.balance(db))
+
+
+_left_of: dict[str, Any] = {}
+"""Caps, and what was spent when the last session of this process ended: every reply says what is left."""
+
+
+def budget_left() -> dict[str, dict[str, float]] | None:
+    """By name of each cap: `cap`, `spent`, `reserved`, `left`; None where no session of this process knew a cap. Asked
+    once: the next reply is another session's."""
+    if not _left_of:
+        return None
+    balance: ledger.Balance = _left_of.pop("balance")
+    return balance.by_name(_left_of.pop("caps"))

@@ -74,7 +74,24 @@ def warn(text: str) -> None:
     sys.stderr.write(text.rstrip("\n") + "\n")
 
 
+def budget_left() -> dict[str, dict[str, float]] | None:
+    """What the workspace may still spend; None where nothing is capped, or no workspace was opened."""
+    session = sys.modules.get("evo.session")  # whoever opened a workspace has loaded it
+    found: dict[str, dict[str, float]] | None = None if session is None else session.budget_left()
+    return found
+
+
+def _say_budget() -> None:
+    left = budget_left()
+    if left is not None:
+        parts = (f"{entry['left']:g} of {entry['cap']:g} {name.replace('_', ' ')}" for name, entry in left.items())
+        warn(f"budget left: {', '.join(parts)}")
+
+
 def _print_json(document: dict[str, Any]) -> None:
+    left = budget_left()
+    if left is not None:
+        document["budget"] = left
     say(json.dumps(document, ensure_ascii=False, allow_nan=False))
 
 
@@ -96,6 +113,7 @@ def emit(reply: Reply, *, as_json: bool) -> None:
         warn(f"warning: {warning}")
     if reply.failure is not None:
         _warn_error(reply.failure)
+    _say_budget()
     if sys.stdout.isatty() and reply.next and type(reply.view).__name__ not in SHOWS_STEPS:
         print_blocks(
             [Text("")] + [Text(f"next  {hint.cmd}", style="dim", note=hint.why) for hint in reply.next], sys.stdout
@@ -120,6 +138,7 @@ def emit_error(error: EvoError, *, as_json: bool) -> None:
         _print_json({"schema": SCHEMA, "ok": False, "error": _error(error), "next": [], "warnings": []})
     else:
         _warn_error(error)
+        _say_budget()
 
 
 def emit_bug(error: BaseException, *, as_json: bool) -> None:

@@ -6,6 +6,7 @@
     result.json    supervisor -> ops: how the attempt ended, with the token
     eval/results.jsonl, eval/summary.json    evaluator -> ops
     eval/mid.jsonl evaluator -> ops: the same weights on the mid slice
+    eval/identity.json    evaluator -> ops: whether the weights are those of this run, before any of them is loaded
     mid/job.json   ops -> mid-evaluator: an EvalJob without weights
     mid/000200.want.json    recipe -> mid-evaluator: {"step", "model"}
     mid/000200.json         mid-evaluator -> recipe, supervisor, ops: a `MidAnswer`
@@ -153,6 +154,8 @@ class Job:
     slots: int = 1
     slots_dir: str = ""
     grace_s: float = 10.0
+    most_s: float | None = None
+    """What a budget leaves to all stages together; None: each has its own limit alone."""
     no_output_is_failure: bool = True
     isolation: str = "none"
     """What `train.argv` is wrapped in: copied into the result."""
@@ -206,6 +209,27 @@ class MidAnswer:
     """Worse than the parent by more than two standard errors."""
     weights_hash: str = ""
     """Of a best one."""
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """What the weights of a run must have come from (`evo.evaluate.identity`)."""
+
+    base: str | None = None
+    """Folder of the pinned base model; None: the workspace has none, and the weights are files of any kind."""
+    base_hash: str = ""
+    """`weights_hash` of the base; empty: to be worked out."""
+    base_stamp: list[list[str | int]] = field(default_factory=list)
+    """The base's files as they were when they were last known to be those that were pinned."""
+    names: list[str] = field(default_factory=list)
+    """What an adapter may call its base."""
+    start: str | None = None
+    """Folder of the weights that training started from; None: the base's."""
+    start_hash: str = ""
+    """`weights_hash` of it when it was scored; empty: unchecked."""
+    max_delta: float = 0.7
+    is_declared: bool = False
+    """Trained elsewhere: what an adapter says of its base cannot be looked up here."""
 
 
 @dataclass(frozen=True)
@@ -305,3 +329,4 @@ class AttemptFolder:
         self.eval_results = root / "eval" / "results.jsonl"
         self.eval_summary = root / "eval" / "summary.json"
         self.eval_mid = root / "eval" / "mid.jsonl"
+        self.eval_identity = root / "eval" / "identity.json"

@@ -11,6 +11,7 @@ import secrets
 import shutil
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 from evo.clock import parse_duration
@@ -21,7 +22,7 @@ from evo.domain.job import AttemptFolder, EvalJob, EvalSummary, Job, RunFacts, S
 from evo.errors import FileFormatError, NotFound, Refused, RunFailed, RunTimedOut, UsageError
 from evo.evaluate.evalhash import EvalSpec, eval_hash, text_hash
 from evo.files import read_json, sha256_file, sha256_json, write_json, write_jsonl
-from evo.lightdata import dataclass
+from evo.lightdata import dataclass, replace
 from evo.ops.serving import Engine, keep, present_engine
 from evo.runner import process, recover, watch
 from evo.runner.environment import ordinary_environment
@@ -263,9 +264,16 @@ def evaluate(
     write_json(folder.eval_job, plain(job), mode=0o600)
     keep(session, job.server, folder)
     token = secrets.token_hex(16)
-    executor = LocalExecutor()
-    handle = executor.submit(evaluation_only(session, folder), token=token)
-    watch.wait(executor, [handle], on_tick=lambda seen: beat(seen[0].state.seconds or 0.0) if beat else None)
+    ordered = evaluation_only(session, folder)
+    if session.caps is None:
+        _wait_for(ordered, token, beat)
+    else:
+        assert ordered.evaluate is not None
+        charged = import_module("evo.ops.budget").charged
+        with charged(session, f"evaluation on {job.split}", most_s=ordered.evaluate.timeout_s) as limits:
+            if limits is not None:
+                ordered = replace(ordered, most_s=limits.most_s, grace_s=limits.grace_s)
+            _wait_for(ordered, token, beat)
     finding = recover.inspect(folder.root, token=token, controller=None)
     result = finding.result
     if result is None or result.outcome != "ok":
@@ -273,6 +281,12 @@ def evaluate(
         said = result.message if result is not None and job.keep_output else "it did not end well"
         raise kind(f"the evaluation on {job.split} failed: {said}", hint=f"see {folder.eval_log}")
     return read_results(folder.eval_dir)
+
+
+def _wait_for(job: Job, token: str, beat: Beat | None) -> None:
+    executor = LocalExecutor()
+    handle = executor.submit(job, token=token)
+    watch.wait(executor, [handle], on_tick=lambda seen: beat(seen[0].state.seconds or 0.0) if beat else None)
 
 
 def evaluation_only(session: Session, folder: AttemptFolder) -> Job:

@@ -297,9 +297,11 @@ def submit(session: Session, work: Work, judge: Judge, *, executor: Executor, op
     experiment, content = work
     token = secrets.token_hex(16)
     controller = json.dumps(plain(current()))
+    budget = import_module("evo.ops.budget").wish_of(session, work, options) if session.caps else None
     if options.evaluate_only:
         owed = next(a for a in attempts.of(session.db, experiment.id) if a.state == "trained")
-        attempt = attempts.take_up(session.db, experiment.id, owed.n, token=token, controller=controller)
+        bearer: attempts.Bearer = {"token": token, "controller": controller, "budget": budget}
+        attempt = attempts.take_up(session.db, experiment.id, owed.n, **bearer)
     elif options.resumes is not None:
         attempt = attempts.resume(
             session.db,
@@ -307,6 +309,7 @@ def submit(session: Session, work: Work, judge: Judge, *, executor: Executor, op
             token=token,
             controller=controller,
             is_detached=options.detach,
+            budget=budget,
             is_planned=import_module("evo.ops.partial").is_paused(options.resumes),
         )
         place = session.layout.attempt(experiment.id, attempt.n)
@@ -325,12 +328,15 @@ def submit(session: Session, work: Work, judge: Judge, *, executor: Executor, op
             content_hash=content.content_hash,
             is_free=experiment.id == ROOT,
             is_rerun=options.rerun,
+            budget=budget,
         )
     if content.data is not None:
         note_data(session, experiment.id, content.data)
     folder = session.layout.attempt(experiment.id, attempt.n)
     keep(session, judge.engine.server, folder)
     job = build_job(session, experiment, content, judge, attempt, options=options)
+    if attempt.wall_reserved is not None:
+        job = import_module("evo.ops.budget").within(session, attempt, job)
     if options.evaluate_only:
         write_json(folder.trained, {"token": token, "train_seconds": attempt.train_seconds}, mode=0o600)
     return Submitted(attempt, folder, executor.submit(job, token=token))

@@ -379,7 +379,8 @@ def failure_of(session: Session, stored: Attempt, *, log: str = "") -> EvoError 
     if stored.outcome == "lost":
         return RunFailed(f"{name} was lost and does not count: {stored.message}", hint=f"evo run {identifier}")
     if stored.outcome == "timed_out":
-        return RunTimedOut(f"{name} ran into its timeout", hint="--timeout 4h, or run.timeout in evo.yaml")
+        cut = "; evo budget says what it was cut to" if stored.wall_reserved is not None else ""
+        return RunTimedOut(f"{name} ran into its timeout", hint=f"--timeout 4h, or run.timeout in evo.yaml{cut}")
     if stored.is_interrupted:
         hint = f"evo run {identifier} goes on from there, no attempt is spent; log: {where}"
         return RunFailed(f"{name} was {stored.message}", hint=hint)

@@ -28,6 +28,7 @@ from evo.errors import Busy, Refused, SmokeFailed, UsageError
 from evo.files import sha256_json, write_json
 from evo.gate.statistics import score_error
 from evo.lightdata import replace
+from evo.ops.budget import charged
 from evo.ops.judge import Judge, eval_job, evaluate_stage, pinned_items, present_judge, write_items
 from evo.ops.launch import RunOptions, Work, prepare, run_facts, train_stage, warm_executor
 from evo.ops.leaks import sealed_copies
@@ -112,7 +113,10 @@ def tried(
     clear(place)
     began = time.monotonic()
     job = lay_out(session, work, judge, place=place, options=options)
-    result = run_job(job, executor=executor, on_tick=on_tick)
+    with charged(session, f"smoke run of {work.experiment.id}", gpus=job.gpus, most_s=2 * LIMIT_S) as limits:
+        if limits is not None:
+            job = replace(job, most_s=limits.most_s, grace_s=limits.grace_s)
+        result = run_job(job, executor=executor, on_tick=on_tick)
     view = viewed(session, work, judge, place=place, result=result)
     view = replace(view, seconds=round(time.monotonic() - began, 1))
     if view.passed:

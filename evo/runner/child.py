@@ -58,7 +58,7 @@ class Supervisor:
         self.eval_seconds: float | None = None
         self.stage = "train" if job.get("train") else "evaluate"
         self.mid: MidService | None = None
-        self.looked_at = 0.0
+        self.looked_at = self.spent = 0.0
         self.stop_left = job.get("stop_grace_s", 0.0)
 
     def path(self, name: str) -> str:
@@ -114,6 +114,10 @@ class Supervisor:
 
     def order(self, name: str) -> Order:
         order = Order(**self.job[name])
+        most = self.job.get("most_s")
+        if most is not None and name != "mid":
+            left = max(0.01, most - self.spent)
+            order = order._replace(timeout_s=min(order.timeout_s or left, left))
         return order._replace(env={**order.env, **self.env})
 
     def run_stage(self, name: str, look: Callable[[], str] = str) -> tuple[Ending, str]:
@@ -121,6 +125,7 @@ class Supervisor:
         self.show(_STAGES[name])
         order = self.order(name)
         ending = run_stage(order, self.family, pulse=self.pulse, grace_s=self.job.get("grace_s", 10.0), look=look)
+        self.spent += ending.seconds
         if ending.cause == "orphaned":
             raise _Ended(None)
         return ending, order.log

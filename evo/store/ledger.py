@@ -72,6 +72,19 @@ class Balance(NamedTuple):
                 found[name] = max(0.0, cap - getattr(self.spent, name) - getattr(self.reserved, name))
         return found
 
+    def by_name(self, caps: Caps) -> dict[str, dict[str, float]]:
+        """Of each cap: `cap`, `spent`, `reserved`, `left`."""
+        left = self.left(caps)
+        return {
+            name: {
+                "cap": getattr(caps, name),
+                "spent": round(getattr(self.spent, name), 3),
+                "reserved": round(getattr(self.reserved, name), 3),
+                "left": round(left[name], 3),
+            }
+            for name in left
+        }
+
 
 def balance(db: sqlite3.Connection) -> Balance:
     spent = db.execute(
@@ -158,6 +171,7 @@ def charge(db: sqlite3.Connection, id: int, came_to: Amounts) -> None:
 
 def reserve_attempt(db: sqlite3.Connection, token: str, wish: Wish, *, is_new: bool) -> None:
     """In the caller's transaction: hold what the attempt with this token may take. BudgetSpent: it may not start."""
+    _keep_former_evaluation(db, token)
     db.execute("UPDATE attempt SET wall_reserved = NULL, gpu_reserved = NULL WHERE token = ?", (token,))
     now = balance(db)
     if is_new and wish.caps.attempts is not None and now.spent.attempts > wish.caps.attempts:
@@ -169,6 +183,16 @@ def reserve_attempt(db: sqlite3.Connection, token: str, wish: Wish, *, is_new: b
             "UPDATE attempt SET wall_reserved = ?, gpu_reserved = ? WHERE token = ?",
             (seconds, seconds * wish.gpus, token),
         )
+
+
+def _keep_former_evaluation(db: sqlite3.Connection, token: str) -> None:
+    """An evaluation that is made again takes the place of one that failed: what that one took goes to the ledger."""
+    db.execute(
+        "INSERT INTO ledger (what, wall_seconds, created_at, charged_at)"
+        " SELECT 'failed evaluation', eval_seconds, created_at, ? FROM attempt WHERE token = ? AND eval_seconds > 0",
+        (clock.now(), token),
+    )
+    db.execute("UPDATE attempt SET eval_seconds = NULL WHERE token = ?", (token,))
 
 
 def _seconds(now: Balance, wish: Wish) -> float | None:
