@@ -105,7 +105,7 @@ def seal(
     records: dict[str, SplitRecord] = {}
     for split, items in contents.items():
         if items:
-            records[split] = _write(root, split, items)
+            records[split] = write_part(root, split_path(root, split), items, is_sealed=split in SEALED)
     digest = sha256_file(source) if source else None
     manifest = Manifest(records, items_hash(splits.heldout), seed, digest, mid[0])
     write_json(manifest_path(root), plain(manifest), mode=_FILE)
@@ -142,7 +142,12 @@ def load_split(root: Path, split: Split) -> list[Item]:
     record = read_manifest(root).splits.get(split)
     if record is None:
         return []
-    if problem := _problem(root, split, record):
+    return load_part(root, split, record)
+
+
+def load_part(root: Path, name: str, record: SplitRecord) -> list[Item]:
+    """The items of one sealed or split file, as `load_split`."""
+    if problem := _problem(root, name, record):
         raise StoreError(problem, hint="bring the file back from a backup; changed items would be another evaluation")
     return [item for item in read_items(root / record.file, needs_target=False) if item.id != record.canary]
 
@@ -188,11 +193,11 @@ def _refuse_other(path: Path, items: Sequence[Item]) -> None:
         raise Refused(f"{path} holds other items", hint="move it away, or pass it with --dev")
 
 
-def _write(root: Path, split: Split, items: Sequence[Item]) -> SplitRecord:
-    path = split_path(root, split)
+def write_part(root: Path, path: Path, items: Sequence[Item], *, is_sealed: bool) -> SplitRecord:
+    """Items at `path`; a sealed file is for the owner alone and holds a canary."""
     rows: list[dict[str, Any]] = [{**item.row, "id": item.id} for item in items]
     canary = None
-    if split in SEALED:
+    if is_sealed:
         row = _canary()
         canary = row["id"]
         rows.insert(secrets.randbelow(len(rows) + 1), row)

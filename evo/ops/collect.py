@@ -110,10 +110,14 @@ def _goes_on_later(session: Session, attempt: Attempt, folder: AttemptFolder, fi
 
 def store_result(session: Session, attempt: Attempt, folder: AttemptFolder, result: Result) -> Collected:
     finished = _finished(session, attempt, folder, result)
+    if folder.eval_identity.is_file() or len(finished.artifacts) < len(named_artifacts(folder)):
+        finished = import_module("evo.ops.checks.identity").told(session, folder, finished)
     if not record.finish(session.db, finished):  # somebody else bears the attempt by now, or stored it before
         return Collected(attempt.experiment, attempt.n, "running" if _is_live(session, attempt) else "stored", result)
     if finished.score is not None and attempt.experiment != ROOT:
         import_module("evo.ops.checks.diagnose").refresh(session)
+    if finished.results and session.config.guards:
+        import_module("evo.ops.checks.guards").take_in(session, attempt.experiment, attempt.n, folder.eval_dir)
     ending: Ending = "trained" if finished.outcome == "trained" else "stored"
     return Collected(attempt.experiment, attempt.n, ending, result)
 

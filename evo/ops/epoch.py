@@ -108,7 +108,13 @@ def _grade_run(session: Session, judge: Judge, experiment: Experiment, n: int, o
     if judge.has_mid:
         job = import_module("evo.ops.mid").with_mid(session, judge, job)
     beat = lambda seconds: on_tick(Tick(experiment.id, n, "re-scoring", seconds))  # noqa: E731
-    _, graded = evaluate(session, job, folder=place, beat=beat)
+    if session.config.guards:
+        job = import_module("evo.ops.checks.guards").with_suites(session, judge, job)
+    summary, graded = evaluate(session, job, folder=place, beat=beat)
+    if attempts.get(session.db, experiment.id, n).weights_hash not in (None, summary.weights_hash):
+        raise Refused(f"the weights of {experiment.id} are not those that were scored", hint="evo fsck")
+    if session.config.guards:
+        import_module("evo.ops.checks.guards").take_in(session, experiment.id, n, place.eval_dir)
     return graded
 
 
@@ -144,6 +150,8 @@ def rescore(session: Session, identifier: str, on_tick: OnTick = silent) -> str:
     experiment = experiments.get(session.db, identifier)
     if experiment.primary_attempt is None:
         raise Refused(f"{identifier} was never scored", hint=f"evo run {identifier}")
+    if session.config.guards:
+        import_module("evo.ops.checks.guards").measured(session, identifier, on_tick)
     if experiment.epoch == judge.eval_hash:
         return f"{identifier} is in the present epoch already"
     with one_at_a_time(session):

@@ -90,6 +90,7 @@ def ask(session: Session, candidate: Side, reference: Side, *, zeta: float, on_t
     judge, _ = epoch.enter(session, on_tick)
     rules = rules_of(session)
     seal.load_split(session.layout.root, "heldout")  # a broken seal costs no look
+    sides = sides_of(session, judge, candidate, reference, on_tick)  # nor does a guard that could never hold
     ours, theirs = candidate.experiment.id, reference.experiment.id
     limit = rules.looks if rules.mode != "every-run" else 10**9
     look = gate_rows.reserve_look(

@@ -114,7 +114,7 @@ def start_weights(session: Session, experiment: Experiment) -> Path | None:
     """The folder that a run starts from; None where the workspace has no base model."""
     origin, label = lineage.start_of(session.db, experiment)
     if label:
-        return Path(artifacts.find(session.db, origin.id, label=label).uri)
+        return cast(Path, import_module("evo.ops.checks.identity").declared_artifact(session, origin.id, label))
     if origin.id == ROOT:
         return base_model(session)
     folder = weights_folder(session, origin)
@@ -135,6 +135,13 @@ def start_hash(session: Session, experiment: Experiment) -> str:
     if origin.primary_attempt is None:
         raise Refused(f"{origin.id} has no weights to start from", hint=f"evo run {origin.id}")
     return attempts.get(session.db, origin.id, origin.primary_attempt).weights_hash or ""
+
+
+def lineage_of(session: Session, experiment: Experiment) -> Lineage | None:
+    """What the weights of a run are held against before they are scored; without a base model, that they lie there."""
+    if experiment.id == ROOT or base_model(session) is None:
+        return None if experiment.id == ROOT else Lineage()
+    return cast(Lineage, import_module("evo.ops.checks.identity").lineage_of(session, experiment))
 
 
 def refuse_misplaced(recipe: Path) -> None:
@@ -269,6 +276,9 @@ def build_job(
         job = mid.with_mid(session, judge, job)
         ordered = mid.order(session, judge, experiment, content.recipe, folder) if trains else None
         facts = replace(facts, mid=ordered.facts if ordered else None)
+    job = replace(job, lineage=lineage_of(session, experiment))
+    if session.config.guards:
+        job = import_module("evo.ops.checks.guards").with_suites(session, judge, job)
     write_json(folder.eval_job, plain(job), mode=0o600)
     facts = replace(facts, fidelity=options.fidelity)
     run = session.config.run

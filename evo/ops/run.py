@@ -355,6 +355,9 @@ def _concluded(session: Session, collected: Collected, warnings: tuple[str, ...]
     failure = _failure(session, collected)
     if failure is not None:
         return RunOutcome(collected.experiment, "", failure, warnings)
+    if session.config.guards:
+        guards = import_module("evo.ops.checks.guards")
+        warnings = (*warnings, *guards.after_score(session, collected.experiment, on_tick))
     if collected.experiment == ROOT:
         return RunOutcome(ROOT, "the baseline has its score", warnings=warnings)
     experiment = experiments.get(session.db, collected.experiment)
