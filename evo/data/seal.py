@@ -201,7 +201,7 @@ def write_part(root: Path, path: Path, items: Sequence[Item], *, is_sealed: bool
         row = _canary()
         canary = row["id"]
         rows.insert(secrets.randbelow(len(rows) + 1), row)
-    write_jsonl(path, rows, mode=_FILE if split in SEALED else 0o644)
+    write_jsonl(path, rows, mode=_FILE if is_sealed else 0o644)
     return SplitRecord(str(path.relative_to(root)), len(items), sha256_file(path), canary)
 
 

@@ -16,7 +16,7 @@ from evo.gate import asking
 from evo.gate.decision import Decision
 from evo.lightdata import replace
 from evo.ops import epoch
-from evo.ops.heldout import Side, Sides, decide_on, side
+from evo.ops.heldout import Side, decide_on, side, sides_of
 from evo.ops.progress import OnTick, silent
 from evo.session import Session
 from evo.store import attempts, experiments, gate_rows, lineage
@@ -107,7 +107,7 @@ def ask(session: Session, candidate: Side, reference: Side, *, zeta: float, on_t
     decision = decide_on(
         session,
         judge,
-        Sides(candidate, reference),
+        sides,
         rules=rules,
         alpha=asking.alpha_of(history, rules),
         on_tick=on_tick,

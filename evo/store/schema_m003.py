@@ -5,8 +5,6 @@ Unreleased: it may still be edited. What the schema as a whole holds to be true 
 
 from __future__ import annotations
 
-FINITE = "({0} IS NULL OR abs({0}) <= 1.7976931348623157e308)"
-
 M003 = """
 CREATE TABLE finding (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
