@@ -70,6 +70,7 @@ COMMANDS = (
     Command("log", "log", "read", "The training or evaluation log of an experiment, or the event log."),
     Command("failures", "failures", "read", "Dev items that an experiment gets wrong."),
     Command("path", "path", "read", "The line of experiments from the root."),
+    Command("diagnose", "diagnose", "read", "What the tree says of the search; training beside evaluation."),
     Command("discards", "discards", "read", "What was given up, and why."),
     Command("note", "note", "read", "Write a note or an insight on an experiment."),
     Command("notes", "notes", "read", "Read notes."),

@@ -59,6 +59,8 @@ RENDERERS = {
     "ExportView": "evo.cli.render.publish:export",
     "PushView": "evo.cli.render.publish:push",
     "CardView": "evo.cli.render.publish:card",
+    "DiagnoseView": "evo.cli.render.diagnose:diagnosis",
+    "FormatView": "evo.cli.render.diagnose:format",
     "MessageView": "evo.cli.render.common:message",
     "KeyValueView": "evo.cli.render.common:key_value",
 }

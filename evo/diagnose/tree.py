@@ -142,6 +142,23 @@ def below_chance(task: Task) -> Finding | None:
     return _warning("below-chance", message, evidence, step if task.has_model else "evo recipe list")
 
 
+def of_format(evidence: Mapping[str, Any], *, sign: float = 1.0) -> Finding:
+    """Zero-shot against few-shot on the base model: `low`, `high` are the ends of the paired 95 % interval.
+
+    On PostTrainBench examples alone take base models from 7.5 to 18.1: most of what a first training brings is form.
+    """
+    gains = evidence["low"] > 0 if sign > 0 else evidence["high"] < 0
+    step = f"evo new --parent {ROOT} --recipe sft -m 'teach the form of the answer first'"
+    if gains:
+        message = (
+            "format first: examples before the question lift the untouched base model; check end tokens and template,"
+            " and count a first gain as form, not as ability"
+        )
+        return Finding("format", "format-first", "warn", message, dict(evidence), step)
+    message = "examples before the question do not lift the base model: its form of answer is not what is missing"
+    return Finding("format", "format-in-order", "note", message, dict(evidence))
+
+
 def stuck_at_zero(task: Task, reached: Sequence[Reached]) -> Finding | None:
     """Row A16: supervised runs that end at the worst score there is, while nothing else has got off it."""
     worst = task.worst

@@ -64,15 +64,24 @@ class Prompter:
         cuts = [text.index(stop) for stop in self._stop if stop in text]
         return text[: min(cuts)] if cuts else text
 
-    def _tokens(self, item: Item, names: Names) -> list[int]:
+    def rendered(self, item: Item, names: Names | None = None, *, answer: str | None = None) -> str:
+        """The text that the model is given, or with `answer` the whole exchange, as training renders it."""
         messages = [{"role": role, "content": content} for role, content in item.messages]
         if self._job.system_prompt and item.messages[0][0] != "system":
             messages.insert(0, {"role": "system", "content": self._job.system_prompt})
+        if answer is not None:
+            messages.append({"role": "assistant", "content": answer})
         try:
-            text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+            text: str = self.tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=answer is None
+            )
         except TemplateError as error:
-            raise RunFailed(f"the chat template refuses the {names(item.id)}: {error}") from None
-        tokens: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+            named = (names or Names(self._job, [item]))(item.id)
+            raise RunFailed(f"the chat template refuses the {named}: {error}") from None
+        return text
+
+    def _tokens(self, item: Item, names: Names) -> list[int]:
+        tokens: list[int] = self.tokenizer(self.rendered(item, names), add_special_tokens=False)["input_ids"]
         return tokens
 
 
