@@ -125,6 +125,13 @@ class GuardConfig:
 
 
 @dataclass(frozen=True)
+class IdentityConfig:
+    max_delta: Annotated[float, Gt(0), Lt(1)] = 0.7
+    """How far training may move full weights, as a share of their size. Another model of this shape is 1 or more away
+    (√2 where it is of the same size), the wildest honest run of the demo .36 (docs/decisions/0011)."""
+
+
+@dataclass(frozen=True)
 class ServerConfig:
     """The warm inference server, one for each workspace and base model."""
 
@@ -153,6 +160,37 @@ class RunConfig:
 class EnvConfig:
     pass_: list[str] = field(default_factory=list)
     """Names of environment variables that a run may see beside the ordinary ones."""
+
+
+@dataclass(frozen=True)
+class IsolationConfig:
+    """What keeps a training run from sealed items, database and the rest of the machine."""
+
+    level: Literal["auto", "bwrap", "landlock", "none"] = "auto"
+    """The strongest rung to use; auto: the strongest that works here."""
+    require: Literal["bwrap", "landlock", "none"] = "none"
+    """A run under less is refused."""
+    network: bool = True
+    read: list[str] = field(default_factory=list)
+    """Files and folders that a run may read beside its own, absolute or relative to the workspace."""
+    write: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class LeaksConfig:
+    """What counts as an evaluation item in training data (DESIGN §7)."""
+
+    block: Annotated[float, Gt(0), Le(1)] = 0.5
+    """Share of an item's 13-word (or 50-character) n-grams from which a line contaminates."""
+    warn: Annotated[float, Gt(0), Le(1)] = 0.2
+    similar: Annotated[float, Gt(0), Le(1)] = 0.8
+    """Jaccard index of the word sets from which a line is a near-duplicate."""
+    answer_chars: Count = 20
+    """An answer of fewer characters is no evidence."""
+    allow: list[str] | Annotated[int, Ge(0)] = field(default_factory=list)
+    """Ids of items that may occur, or how many of them; recorded on the experiment when it is used."""
+    embedding: str = ""
+    """Folder of a local model whose embeddings are compared too, for the report only."""
 
 
 @dataclass(frozen=True)
@@ -208,9 +246,12 @@ class EvoConfig:
     search: SearchConfig = field(default_factory=SearchConfig)
     gate: GateConfig = field(default_factory=GateConfig)
     guards: list[GuardConfig] = field(default_factory=list)
+    identity: IdentityConfig = field(default_factory=IdentityConfig)
     server: ServerConfig = field(default_factory=ServerConfig)
     run: RunConfig = field(default_factory=RunConfig)
     env: EnvConfig = field(default_factory=EnvConfig)
+    isolation: IsolationConfig = field(default_factory=IsolationConfig)
+    leaks: LeaksConfig = field(default_factory=LeaksConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
     diagnose: DiagnoseConfig = field(default_factory=DiagnoseConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)
@@ -234,6 +275,8 @@ class ParamSpec:
     choices: list[str | int | float] = field(default_factory=list)
     alias: str = ""
     required: bool = False
+    tune: bool = True
+    """Whether `evo loop` may move it: false for what changes cost or comfort and not quality."""
     doc: str = ""
 
 

@@ -17,6 +17,18 @@ def save_base(folder: Path, *, dtype: torch.dtype = torch.bfloat16, seed: int = 
     return folder
 
 
+def save_full(folder: Path, *, dtype: torch.dtype = torch.bfloat16, seed: int = 1, step: float = 0.05) -> Path:
+    """Full weights that lie `step` of their size from `save_base`, in a direction of their own: as if trained."""
+    vocabulary = save_tokenizer(folder)
+    model = random_model(seed=0, vocabulary=vocabulary, ends=vocabulary - 5)
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for tensor in model.parameters():
+            tensor += step * tensor.norm() / tensor.numel() ** 0.5 * torch.randn_like(tensor)
+    model.to(dtype).save_pretrained(folder)
+    return folder
+
+
 def save_lora(folder: Path, *, seed: int = 1) -> Path:
     """A LoRA on `save_base`, both of whose factors are random, with what a trainer leaves beside it."""
     vocabulary = save_tokenizer(folder)

@@ -47,6 +47,10 @@ class Stage:
     env: dict[str, str]
     log: str
     timeout_s: float | None = None
+    rules: dict[str, list[str]] | None = None
+    """Landlock rules that it starts under, as `evo.runner.sandbox.landlock` has them; None: none."""
+    is_wrapped: bool = False
+    """`argv` starts bubblewrap, which starts the rest of it."""
 
 
 @dataclass(frozen=True)
@@ -282,6 +286,9 @@ class EvalJob:
     """Backend vllm: whom to ask."""
     suites: list[EvalJob] = field(default_factory=list)
     """Guards, scored by the same process with the model loaded once, each into an `out_dir` of its own."""
+    lineage: Lineage | None = None
+    """Given: the weights are looked at before they count. None for the base model itself, and on sealed items, where
+    they must have the hash of weights that were looked at."""
     schema: str = "evo-eval/1"
 
 

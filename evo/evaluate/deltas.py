@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from evo.evaluate.weights import ADAPTER_CONFIG, Tensor, is_adapter, read_header, weight_files
 from evo.files import read_json
 
-NUMBERS = 1_000_000
+NUMBERS = 200_000
 """About so many numbers of each side are looked at; of a model that is smaller, all."""
 LEAST_ROWS = 2
 _WRAP = "base_model.model."
@@ -66,6 +66,7 @@ class Weights:
         found = {tensor.name: Place(path, tensor) for path in weight_files(folder) for tensor in read_header(path)}
         self._own: dict[str, Place] = found
         self._factors: dict[str, Factors] = {}
+        self._down: tuple[str, list[Row]] = "", []
         if is_adapter(folder):
             if base is None:
                 raise Unmeasurable("an adapter without its base")
@@ -93,6 +94,15 @@ class Weights:
         common = self._own.keys() & other._own.keys()
         return all(self._own[name].tensor.dtype == other._own[name].tensor.dtype for name in common)
 
+    @property
+    def is_low_rank(self) -> bool:
+        """Whether nothing but factors is added, of at most half the rank of what they are added to: no other model can
+        be written like that."""
+        if self._base is None or self._own:
+            return False
+        sides = [(pair.down.tensor.shape[0], self.tensor(name).shape) for name, pair in self._factors.items()]
+        return all(2 * rank <= min(shape) for rank, shape in sides)
+
     def row(self, name: str, number: int) -> Row:
         if name in self._own or self._base is None:
             return _read(self._place(name), number)
@@ -102,7 +112,9 @@ class Weights:
             return plain
         weights = [factors.scale * value for value in _read(factors.up, number)]
         added = [0.0] * len(plain)
-        for weight, down in zip(weights, (_read(factors.down, k) for k in range(len(weights))), strict=True):
+        if self._down[0] != name:
+            self._down = name, [_read(factors.down, k) for k in range(len(weights))]
+        for weight, down in zip(weights, self._down[1], strict=True):
             if weight:
                 added = list(map(operator.add, added, (weight * value for value in down)))
         return list(map(operator.add, plain, added))
@@ -135,7 +147,7 @@ def relative_delta(own: Weights, reference: Weights, *, seed: int | None = None)
 
 def drawn(own: Weights, reference: Weights, lot: random.Random) -> Iterable[Drawn]:
     """Rows of every tensor that both have, more of the larger ones."""
-    names = [name for name in sorted(own.names) if name in set(reference.names)]
+    names = sorted({*own.names} & {*reference.names})
     sizes = {name: math.prod(own.tensor(name).shape) for name in names}
     if not sum(sizes.values()):
         raise Unmeasurable("no tensor is in both")

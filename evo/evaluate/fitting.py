@@ -46,7 +46,9 @@ def misfits(folder: Path, base: Path) -> list[str]:
 
 
 def config_differences(folder: Path, base: Path) -> list[str]:
-    """Keys that both configs have and that say different things; no config in `folder`: none."""
+    """Keys that both configs have and that say different things; no config in `folder`: none.
+
+    Null is a default that one of them does not spell out."""
     if not (folder / CONFIG).is_file() or not (base / CONFIG).is_file():
         return []
     own, pinned = read_json(folder / CONFIG), read_json(base / CONFIG)
@@ -54,7 +56,7 @@ def config_differences(folder: Path, base: Path) -> list[str]:
     return [
         f"{CONFIG} has {key} {json.dumps(own[key])}, not {json.dumps(pinned[key])}"
         for key in common
-        if own[key] != pinned[key]
+        if own[key] != pinned[key] and None not in (own[key], pinned[key])
     ]
 
 

@@ -13,6 +13,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ from evo.evaluate.engine import engine_of
 from evo.evaluate.generation import generation_of
 from evo.evaluate.grading import SEALED, InvalidResults, Names
 from evo.evaluate.progress import with_progress
-from evo.evaluate.weights import weights_hash
+from evo.evaluate.weights import strays, weights_hash
 from evo.files import read_json, sha256_file, write_json, write_text
 from evo.lightdata import fields, replace
 from evo.registry import load
@@ -72,7 +73,7 @@ def evaluate(job: EvalJob) -> EvalSummary:
     items = pinned_rows(job)
     if not Path(job.model).is_dir():
         raise NotFound(f"the folder of weights {job.model} does not exist")
-    weights = weights_hash(Path(job.model))
+    weights = own_weights(job)
     samples = generation_of(job.generation).samples
     backend: Backend = load("backend", job.backend)(job)
     if job.mid is not None:
@@ -117,6 +118,21 @@ def score_suite(job: EvalJob, warm: Backend | None, *, weights: str) -> None:
         write_results(job, rows, weights=weights, seconds=time.perf_counter() - began)
     except (EvoError, ValueError, TypeError, OSError) as error:
         sys.stderr.write(f"the guard {out.name} was not scored: {error}\n")
+
+
+def own_weights(job: EvalJob) -> str:
+    """Hash of the weights. InvalidResults where they are not the run's own; what was found is written down first."""
+    folder, path = Path(job.model), Path(job.out_dir) / "identity.json"
+    path.unlink(missing_ok=True)
+    if job.lineage is None or (job.lineage.base is None and not strays(folder)):
+        return weights_hash(folder)
+    identity = import_module("evo.evaluate.identity")  # which a workspace without a base model does not pay
+    found = identity.check(folder, job.lineage)
+    said = {"findings": plain(found.findings), "delta": found.delta, "is_unchanged": found.is_unchanged}
+    write_json(path, said, mode=0o600)
+    if found.refusals:
+        raise InvalidResults(found.refusals[0].message)
+    return str(found.weights_hash)
 
 
 def score_beside(job: EvalJob, part: MidPart, backend: Backend, *, weights: str) -> None:

@@ -93,6 +93,27 @@ def pickled_weights(folder: Path) -> list[str]:
     )
 
 
+def strays(folder: Path) -> list[str]:
+    """What in `folder` leads out of it: links, and shards that an index names elsewhere. Their bytes are not the
+    folder's, and can change when it does not."""
+    found = [str(folder)] if folder.is_symlink() else []
+    inside = os.path.realpath(folder)
+    for place, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = os.path.join(place, name)
+            if os.path.islink(path) and not _is_within(os.path.realpath(path), inside):
+                found.append(f"{os.path.relpath(path, folder)} -> {os.readlink(path)}")
+    index = folder / "model.safetensors.index.json"
+    if index.is_file() and not found:
+        named = {str(name) for name in read_json(index).get("weight_map", {}).values()}
+        found += sorted(name for name in named if not _is_within(os.path.realpath(folder / name), inside))
+    return found
+
+
+def _is_within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder + os.sep)
+
+
 def has_pickle(folder: Path) -> bool:
     return bool(pickled_weights(folder))
 

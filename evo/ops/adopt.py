@@ -11,6 +11,7 @@ import json
 import secrets
 import shutil
 import time
+from importlib import import_module
 from pathlib import Path
 
 from evo.domain.experiment import BARREN, DECLARED, ROOT, Experiment, parse_experiment_id
@@ -98,6 +99,8 @@ def refuse_misfits(session: Session, source: Path, parent: Experiment) -> None:
     against = [weights_folder(session, one) for one in (parent,) if one.id != ROOT and one.primary_attempt is not None]
     if is_noop(source, [*against, *([base] if base is not None else [])]):
         raise Refused(f"{source} changes nothing: its weights are those of {parent.id} or of the base model")
+    if base is not None and (found := import_module("evo.ops.checks.identity").elsewhere(session, source).findings):
+        raise Refused(f"{source}: {found[0].message}", hint="an adopted checkpoint was trained from the base model")
 
 
 def refuse_known(session: Session, weights: str, parent: Experiment, request: AdoptRequest) -> None:

@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import Literal
 
 from evo.domain.attempt import Attempt
@@ -17,7 +18,7 @@ from evo.domain.item import ItemResult
 from evo.domain.job import AttemptFolder, ProcessId, Result
 from evo.domain.score import Metric, Score, mean_over_seeds, per_item
 from evo.errors import EvoError, FileFormatError
-from evo.evaluate.weights import adds_zero, weights_hash
+from evo.evaluate.weights import adds_zero, strays, weights_hash
 from evo.files import read_json
 from evo.gate.noise import sigma_run
 from evo.gate.statistics import SPREAD_FLOOR, score_error
@@ -291,9 +292,23 @@ def training_summary(folder: AttemptFolder) -> dict[str, float]:
 
 
 def declared_artifacts(folder: AttemptFolder) -> list[DeclaredArtifact]:
-    """What the recipe declared; an unreadable list declares nothing."""
+    """What the recipe declared of what lies in the attempt's own folder; evo keeps nothing else."""
+    return [row for row in named_artifacts(folder) if lies_within(Path(row.uri), folder)]
+
+
+def named_artifacts(folder: AttemptFolder) -> list[DeclaredArtifact]:
+    """What the recipe named; an unreadable list names nothing."""
+    if not folder.artifacts.is_file():
+        return []
     try:
         rows = read_json(folder.artifacts)
         return [DeclaredArtifact(*(str(row[key]) for key in DeclaredArtifact._fields)) for row in rows]
     except (EvoError, KeyError, TypeError):
         return []
+
+
+def lies_within(path: Path, folder: AttemptFolder) -> bool:
+    """Whether `path` and all that it leads to is the attempt's own, and not the evaluator's."""
+    real = path.resolve()
+    is_own = real.is_relative_to(folder.root.resolve()) and not real.is_relative_to(folder.eval_dir.resolve())
+    return is_own and not (path.is_symlink() or (path.is_dir() and strays(path)))

@@ -23,7 +23,7 @@ from evo.evaluate.evalhash import differences
 from evo.lightdata import replace
 from evo.ops.collect import gain_over, score_of, unit_of
 from evo.ops.judge import Judge, eval_job, evaluate, pinned_items, present_judge
-from evo.ops.launch import weights_folder
+from evo.ops.launch import lineage_of, weights_folder
 from evo.ops.progress import OnTick, Tick, silent
 from evo.session import Session
 from evo.store import attempts, events, experiments, meta, results
@@ -105,6 +105,7 @@ def _grade_run(session: Session, judge: Judge, experiment: Experiment, n: int, o
     model = weights_folder(session, experiment) if experiment.id == ROOT else folder.output
     items = pinned_items(session, "dev")
     job = eval_job(session, judge, split="dev", model=model, out_dir=place.eval_dir, items=items)
+    job = replace(job, lineage=lineage_of(session, experiment))
     if judge.has_mid:
         job = import_module("evo.ops.mid").with_mid(session, judge, job)
     beat = lambda seconds: on_tick(Tick(experiment.id, n, "re-scoring", seconds))  # noqa: E731

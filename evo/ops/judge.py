@@ -51,6 +51,8 @@ def present_judge(session: Session) -> Judge:
     """The evaluation that evo.yaml and its files describe now, its files pinned."""
     config = session.config
     refuse_contradictions(session)
+    if base_model(session) is not None:
+        import_module("evo.ops.checks.identity").pinned_base(session)
     engine = present_engine(session)
     if config.eval.mode == "scalar":
         seal_nothing(session)
