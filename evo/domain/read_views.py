@@ -12,6 +12,7 @@ from evo.domain.views import Hint, IntervalView, ScoreView
 from evo.lightdata import dataclass, field
 
 if TYPE_CHECKING:
+    from evo.domain.guard_views import GuardView
     from evo.domain.run_views import ReadingsView
 
 
@@ -99,6 +100,8 @@ class CompareView:
     curves: dict[str, CurveView | None] = field(default_factory=dict)
     readings: dict[str, ReadingsView | None] = field(default_factory=dict)
     """How each side was trained, and what its own numbers call for."""
+    guards: list[GuardView] = field(default_factory=list)
+    """Of B; `delta` is B − A."""
 
 
 @dataclass(frozen=True)

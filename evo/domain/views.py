@@ -12,6 +12,7 @@ from evo.errors import EvoError
 from evo.lightdata import dataclass, field, fields, is_dataclass
 
 if TYPE_CHECKING:
+    from evo.domain.guard_views import GuardView
     from evo.domain.run_views import MidView, ReadingsView, VitalsView
 
 
@@ -164,6 +165,7 @@ class ExperimentView:
     readings: ReadingsView | None = None
     findings: list[FindingView] = field(default_factory=list)
     """The gravest first."""
+    guards: list[GuardView] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -222,6 +224,8 @@ class StatusView:
     """Experiments whose evaluation is still owed."""
     interrupted: list[str] = field(default_factory=list)
     """Experiments whose training was cut off: `evo run` goes on at their last checkpoint."""
+    diagnoses: list[FindingView] = field(default_factory=list)
+    """What `evo diagnose` says of the tree and nobody has settled."""
 
 
 @dataclass(frozen=True)

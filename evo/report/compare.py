@@ -15,6 +15,7 @@ from evo.domain.views import Hint, Reply
 from evo.errors import Refused, UsageError
 from evo.report.changes import between, ends, files_changed
 from evo.report.curves import curve
+from evo.report.guards import guard_views
 from evo.report.pairs import Pairing, by_slice, dev_items, difference, pair_up, score_of, with_parent
 from evo.report.readings import readings_view
 from evo.session import Session, open_session
@@ -55,6 +56,7 @@ def compare_view(session: Session, a: str, b: str, *, limit: int = 50) -> Compar
         files=files[:limit],
         curves={left.id: curve(session, left), right.id: curve(session, right)},
         readings={each.id: readings_of(session, each, dev) for each in (left, right)},
+        guards=guard_views(session, right, against=left),
     )
 
 

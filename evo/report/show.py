@@ -7,6 +7,8 @@ nothing is known here but passed, look and isolation.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from evo.beliefs import Beliefs, recall_beliefs
 from evo.clock import seconds_since
@@ -34,6 +36,9 @@ from evo.report.sentences import sentence
 from evo.report.watch import live_vitals
 from evo.session import Session, open_session
 from evo.store import attempts, experiments, findings, gate_rows, lineage, listings, mid, notes, results
+
+if TYPE_CHECKING:
+    from evo.domain.guard_views import GuardView
 
 Z_95 = 1.959963984540054
 MOST = 50
@@ -106,7 +111,16 @@ def experiment_view(session: Session, identifier: str, *, message: str = "") -> 
         mids=[] if is_running or not tries else mids_of(session, tries[-1]),
         readings=readings_view(session, experiment, tries, pairing, dev),
         findings=[finding_view(found) for found in findings.of(db, identifier, limit=MOST)],
+        guards=guards_of(session, experiment),
     )
+
+
+def guards_of(session: Session, experiment: Experiment) -> list[GuardView]:
+    """Seldom there, and not imported where there are none."""
+    if not session.config.guards or experiment.primary_attempt is None:
+        return []
+    views: list[GuardView] = import_module("evo.report.guards").guard_views(session, experiment)
+    return views
 
 
 def finding_view(found: findings.Recorded) -> FindingView:

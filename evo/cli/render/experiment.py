@@ -15,6 +15,7 @@ from evo.cli.render import words
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from evo.domain.guard_views import GuardView
     from evo.domain.read_views import ChangeView, CompareView, CurveView, FileChangeView
     from evo.domain.run_views import MidView, ReadingsView
     from evo.domain.views import AttemptView, CertificateView, ExperimentView, FindingView
@@ -64,9 +65,20 @@ def _facts(view: ExperimentView) -> list[tuple[str, str]]:
         ("cost", cost if view.cost.wall_seconds else ""),
         ("children", ", ".join(view.children[:8]) + (" …" if len(view.children) > 8 else "")),
         ("worktree", view.worktree),
+        *(("guard", guard(found)) for found in view.guards),
         *(("finding", finding(found)) for found in view.findings if not found.settled),
         *(("note", words.one_line(note)) for note in view.notes[:5]),
     ]
+
+
+def guard(view: GuardView) -> str:
+    """`basics 0.912 ± 0.031 on 34 items, −0.012 [−0.060, +0.036] against exp_0000: holds (margin 0.03)`"""
+    if view.mean is None:
+        return f"{view.name}: {view.note}"
+    says = {True: "holds", False: "HARMED", None: view.note or "dev cannot tell"}[view.holds]
+    change = f", {words.interval(view.delta)}" if view.delta else ""
+    kind = "" if view.required else ", report only"
+    return f"{view.name}  {number(view.mean)} on {view.n} items{change}: {says} (margin {view.margin:g}{kind})"
 
 
 def finding(view: FindingView) -> str:
@@ -162,6 +174,7 @@ def compare(view: CompareView) -> list[Block]:
         Text(""),
         Text(change, style="bold", note=f"{view.n} dev items: {view.gained} better, {view.lost} worse"),
     ]
+    blocks += [Text(f"guard {guard(found)}") for found in view.guards]
     blocks += _slices(view) + changes(view.changes, a.id, b.id) + files(view.files)
     return blocks + _curves(view) + _readings(view) + _flips(view)
 

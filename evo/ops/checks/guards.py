@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from evo.domain.experiment import ROOT, Experiment
 from evo.domain.finding import Finding
@@ -16,9 +15,9 @@ from evo.domain.item import Item
 from evo.domain.job import AttemptFolder, EvalJob
 from evo.errors import EvoError, Refused
 from evo.gate.decision import GuardReading
-from evo.gate.harm import best_bound, harm, tells_nothing
-from evo.gate.noise import sigma_run
+from evo.gate.harm import best_bound, harm
 from evo.gate.statistics import RunNoise
+from evo.guarding import Sighted, adjusted, is_silent, noise_of, sighted
 from evo.lightdata import replace
 from evo.ops import epoch
 from evo.ops.checks import suites
@@ -101,44 +100,11 @@ def after_score(session: Session, identifier: str, on_tick: OnTick = silent) -> 
         return (f"the score is stored; its guards could not be evaluated: {error.message}",)
 
 
-class Sighted(NamedTuple):
-    """A guard's dev results of an experiment and of the base, direction-adjusted, in one item order."""
-
-    ours: list[float]
-    base: list[float]
-
-
-def sighted(session: Session, guard: Guard, experiment: Experiment) -> Sighted | None:
-    root = experiments.get(session.db, ROOT)
-    base = stored.means(session.db, ROOT, root.primary_attempt, guard_hash=guard.guard_hash)
-    ours = stored.means(session.db, experiment.id, experiment.primary_attempt, guard_hash=guard.guard_hash)
-    if not base or base.keys() != ours.keys():
-        return None
-    return Sighted([adjusted(session, guard, ours[i]) for i in base], [adjusted(session, guard, base[i]) for i in base])
-
-
-def adjusted(session: Session, guard: Guard, value: float) -> float:
-    return session.metric.adjusted(value) if guard.is_own_measure else value
-
-
-def floor_of(session: Session, guard: Guard) -> float | None:
-    """The lowest adjusted score; None where the range is open."""
-    if not guard.is_own_measure:
-        return 0.0
-    metric = session.metric
-    worst = metric.low if metric.sign > 0 else metric.high
-    return None if worst is None else metric.adjusted(worst)
-
-
-def noise_of(session: Session, experiment: Experiment) -> RunNoise:
-    return RunNoise(sigma_run(session.config.gate.sigma_run, experiment.technique), 1, 1)
-
-
 def report(session: Session, judge: Judge, experiment: Experiment) -> None:
     """Findings about an experiment's guards; those about the guards themselves stand by the baseline."""
     found: list[Finding] = []
     for guard in suites.present(session, judge):
-        seen = sighted(session, guard, experiment)
+        seen = sighted(session, guard.config, experiment)
         step = f"evo rescore {experiment.id}"
         if seen is None:
             found.append(Finding(SOURCE, "unmeasured", "warn", f"guard {guard.name} has no dev results", next=step))
@@ -153,7 +119,7 @@ def report(session: Session, judge: Judge, experiment: Experiment) -> None:
 def _about_itself(session: Session, guard: Guard, seen: Sighted) -> list[Finding]:
     found = []
     n, margin = len(seen.base), guard.config.margin
-    if tells_nothing(seen.base, margin=margin, floor=floor_of(session, guard)):
+    if is_silent(session, guard.config, seen.base):
         mean = sum(seen.base) / n
         what = f"guard {guard.name} tells nothing: the base scores {mean:.3f} on its {n} dev items"
         found.append(Finding(SOURCE, "uninformative", "warn", f"{what}, and cannot be harmed", {"mean": mean, "n": n}))
@@ -194,10 +160,10 @@ def deciding(session: Session, judge: Judge, noise: RunNoise, on_tick: OnTick = 
     if required:
         complete(session, judge, ROOT, on_tick)
     for guard in required:
-        seen = sighted(session, guard, experiments.get(session.db, ROOT))
+        seen = sighted(session, guard.config, experiments.get(session.db, ROOT))
         if seen is None:
             raise Refused(f"guard {guard.name} has no dev results of the base", hint=f"evo log {ROOT} --eval")
-        if tells_nothing(seen.base, margin=guard.config.margin, floor=floor_of(session, guard)):
+        if is_silent(session, guard.config, seen.base):
             continue
         if why := hopeless(session, guard, seen.base, noise):
             raise Refused(why, hint="evo config set guards …, or edit evo.yaml")
@@ -211,6 +177,6 @@ def reading(
     """The held-out bound of one guard: it stays inside the gate."""
     items: list[Item] = suites.heldout_of(session, guard)
     clusters = [item.cluster or item.id for item in items] if any(item.cluster for item in items) else None
-    theirs = [adjusted(session, guard, value) for value in base]
-    said = harm([adjusted(session, guard, value) for value in ours], theirs, noise, clusters=clusters)
+    theirs = [adjusted(session, guard.config, value) for value in base]
+    said = harm([adjusted(session, guard.config, value) for value in ours], theirs, noise, clusters=clusters)
     return GuardReading(guard.name, said.lower, guard.config.margin, guard.config.mode == "required")

@@ -17,6 +17,7 @@ from evo.errors import UsageError
 from evo.evaluate.engine import engine_of
 from evo.evaluate.evalhash import EvalSpec, eval_hash, text_hash
 from evo.files import sha256_file, sha256_json
+from evo.guarding import is_own_measure
 from evo.lightdata import dataclass, replace
 from evo.ops.judge import Judge, eval_job, generation, pinned_items, write_items
 from evo.session import Session
@@ -39,11 +40,6 @@ class Guard:
     @property
     def name(self) -> str:
         return self.config.name
-
-    @property
-    def is_own_measure(self) -> bool:
-        """It is graded by the workspace's own evaluation, in the workspace's metric."""
-        return not self.config.scorer and not self.config.command
 
 
 def present(session: Session, judge: Judge) -> list[Guard]:
@@ -114,7 +110,7 @@ def job_of(session: Session, judge: Judge, guard: Guard, *, model: Path, out_dir
     job = eval_job(session, judge, split="dev", model=model, out_dir=out_dir, items=items)
     job = replace(job, eval_hash=guard.guard_hash, forbidden=[])
     config = guard.config
-    if guard.is_own_measure:
+    if is_own_measure(guard.config):
         return job
     measured = replace(
         job,
