@@ -1,0 +1,139 @@
+"""Python code as what it does: syntax trees in which names and literals are replaced by where they first occur.
+
+Two functions with the same print differ in names, literals, comments, docstrings, annotations and layout only. A text
+has one print for each body of statements in it that is large enough to be recognised.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import re
+import textwrap
+import warnings
+from collections.abc import Iterator
+from typing import NamedTuple
+
+LEAST_NODES = 30
+"""Smaller bodies are everybody's."""
+_KEPT_NAMES = frozenset(dir(builtins))
+_KEPT_ATTRIBUTES = frozenset(
+    name for kind in (str, bytes, list, dict, set, tuple, int, float, complex) for name in dir(kind)
+)
+_SKIPPED = frozenset({"ctx", "annotation", "returns", "type_comment", "type_ignores", "type_params", "kind"})
+_LOOKS_LIKE_CODE = re.compile(
+    r"\bdef\b|\bclass\b|\breturn\b|\bimport\b|\bfor\b.*\bin\b|\bprint\(|[\w\]]\s*[-+*/]?=\s*\S"
+)
+_HEAD = re.compile(r"^([ \t]*)(?:async[ \t]+def|def|class)\b", re.MULTILINE)
+_FENCED = re.compile(r"```[^\n]*\n(.*?)(?:```|\Z)", re.DOTALL)
+_LONGEST = 200_000
+"""Characters; nobody writes a function of that size, and parsing one takes seconds."""
+
+
+class Body(NamedTuple):
+    """`nodes`: how large it is. `line`: where it begins, counted from 0."""
+
+    nodes: int
+    line: int
+
+
+def prints(text: str) -> dict[str, Body]:
+    """Print -> its place, for each body of statements in a text: of functions, or of a script."""
+    if len(text) > _LONGEST or not _LOOKS_LIKE_CODE.search(text):
+        return {}
+    found: dict[str, Body] = {}
+    for tree, line in _trees(text):
+        for body in _bodies(tree):
+            words = list(_print(body))
+            if len(words) >= LEAST_NODES:
+                found.setdefault(" ".join(words), Body(len(words), line + body[0].lineno - 1))
+    return found
+
+
+def _trees(text: str) -> Iterator[tuple[ast.Module, int]]:
+    """The text as a whole, as the body of a function, its fenced blocks, or its functions amid other words; each with
+    the line that it begins on."""
+    plain = textwrap.dedent(text)
+    for source, line in ((text, 0), (plain, 0), ("def f():\n" + textwrap.indent(plain, "    "), -1)):
+        if (tree := _parsed(source)) is not None:
+            yield tree, line
+            return
+    for source, at in (*((block[1], block.start(1)) for block in _FENCED.finditer(text)), *_functions(text)):
+        if (tree := _parsed(textwrap.dedent(source))) is not None:
+            yield tree, text.count("\n", 0, at)
+
+
+def _functions(text: str) -> Iterator[tuple[str, int]]:
+    """Each definition with the lines below it that are indented deeper, and where it begins."""
+    for head in _HEAD.finditer(text):
+        depth = len(head[1].expandtabs())
+        lines = text[head.start() :].split("\n")
+        kept = [lines[0]]
+        for line in lines[1:]:
+            if line.strip() and len(line.expandtabs()) - len(line.expandtabs().lstrip()) <= depth:
+                break
+            kept.append(line)
+        yield "\n".join(kept), head.start()
+
+
+def _parsed(source: str) -> ast.Module | None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what the code's author should have escaped
+            return ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def _bodies(tree: ast.Module) -> Iterator[list[ast.stmt]]:
+    functions = [node.body for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    loose = [node for node in tree.body if not isinstance(node, (*_DEFINITIONS, ast.Import, ast.ImportFrom))]
+    yield from functions
+    if loose:
+        yield loose
+
+
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+def _print(body: list[ast.stmt]) -> Iterator[str]:
+    """The body's nodes in order; a name is the number of names before its first occurrence."""
+    names: dict[str, str] = {}
+    waiting: list[object] = [_told(body)]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, list):
+            waiting.extend(reversed(node))
+        elif isinstance(node, ast.Constant):
+            yield type(node.value).__name__
+        elif isinstance(node, ast.AST):
+            yield type(node).__name__
+            if isinstance(node, _DEFINITIONS):
+                waiting.append(_told(node.body))
+                continue
+            waiting.extend(reversed([_field(name, value, names) for name, value in ast.iter_fields(node)]))
+        elif isinstance(node, str):
+            yield node
+
+
+def _field(name: str, value: object, names: dict[str, str]) -> object:
+    """A field's value with the names in it replaced; None where it says nothing about what is done."""
+    if name in _SKIPPED:
+        return None
+    if isinstance(value, str):
+        kept = _KEPT_ATTRIBUTES if name == "attr" else _KEPT_NAMES
+        return value if value in kept else names.setdefault(value, f"#{len(names)}")
+    if isinstance(value, list):
+        return [entry if not isinstance(entry, str) else names.setdefault(entry, f"#{len(names)}") for entry in value]
+    return value
+
+
+def _told(body: list[ast.stmt]) -> list[ast.stmt]:
+    """Without docstrings and bare annotations."""
+    return [node for node in body if not _says_nothing(node)]
+
+
+def _says_nothing(node: ast.stmt) -> bool:
+    if isinstance(node, ast.Pass) or (isinstance(node, ast.AnnAssign) and node.value is None):
+        return True
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)

@@ -1,0 +1,140 @@
+"""What of the evaluation items can give itself away: their questions, answers long enough to be evidence, and what is
+left of a question when the words that many items share are taken off.
+
+Invariant: a template that many items begin or end with is no evidence for any of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from evo.data.leaks.texts import stream_of
+from evo.domain.item import Item
+from evo.lightdata import dataclass
+
+Part = Literal["question", "answer", "question+answer"]
+WINDOW = 8
+"""So many words in a row, numbers apart, that stand in many items are a template's."""
+_FEW = 4
+_SHARE = 200
+"""A window in more than _FEW items, and in more than one of _SHARE, stands in many."""
+_DIGIT = re.compile(r"\d")
+_LABEL = re.compile(r"[A-Za-z0-9_./:+-]*")
+_UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+
+
+class Passage(NamedTuple):
+    """One text of the item numbered `item`. `own[k]`: word k is not a template's.
+
+    `is_whole` is false for what is left of a question without its template.
+    """
+
+    item: int
+    part: Part
+    words: list[str]
+    text: str
+    starts: list[int]
+    own: list[bool]
+    is_whole: bool = True
+
+    @property
+    def weight(self) -> float:
+        """How much it says, in characters of a spaced script."""
+        return weight_of(self.text)
+
+
+@dataclass(frozen=True)
+class Gold:
+    """Items to look for, of one split; `answers`: of at least so many characters are looked for too."""
+
+    split: str
+    items: Sequence[Item]
+
+
+def weight_of(text: str) -> float:
+    return len(text) if text.isascii() else len(text) + 1.5 * len(_UNSPACED.findall(text))
+
+
+def is_number(word: str) -> bool:
+    return _DIGIT.search(word) is not None
+
+
+def passages_of(items: Sequence[Item], *, answer_chars: int) -> list[Passage]:
+    """Every passage of these items, by their index."""
+    questions = [_passage(index, "question", item.question) for index, item in enumerate(items)]
+    evident = evident_answers(items, answer_chars)
+    answers = [_passage(index, "answer", items[index].target or "") for index in evident]
+    found = [passage for passage in (*_marked(questions), *_marked(answers)) if passage.text]
+    cores = [core for passage in found if (core := _core(passage)) is not None]
+    both = [_joined(questions[index], item.target) for index, item in enumerate(items) if item.target]
+    return [*found, *cores, *both]
+
+
+def _joined(question: Passage, answer: str) -> Passage:
+    """Question and answer in one text; only the question's words are its own."""
+    stream = stream_of([" ".join(question.words), answer])
+    own = [at < len(question.words) for at in range(len(stream.words))]
+    return Passage(question.item, "question+answer", stream.words, stream.text, stream.starts, own)
+
+
+def evident_answers(items: Sequence[Item], least: int) -> list[int]:
+    """Items whose answer says which item it is: long enough, no bare name, and no other item's.
+
+    Where most long answers are shared, all are labels of a closed set and none is evidence.
+    """
+    long = {
+        index: answer
+        for index, item in enumerate(items)
+        if item.target is not None and len(answer := item.target.strip()) >= least and not _LABEL.fullmatch(answer)
+    }
+    counts = Counter(long.values())
+    alone = [index for index, answer in long.items() if counts[answer] == 1]
+    return alone if 2 * len(alone) >= len(long) else []
+
+
+def _passage(item: int, part: Part, text: str) -> Passage:
+    stream = stream_of([text])
+    return Passage(item, part, stream.words, stream.text, stream.starts, [True] * len(stream.words))
+
+
+def _marked(passages: Sequence[Passage]) -> list[Passage]:
+    """The passages with their templates' words marked."""
+    masked = [["#" if is_number(word) else word for word in passage.words] for passage in passages]
+    held_by: Counter[tuple[str, ...]] = Counter()
+    for words in masked:
+        held_by.update({tuple(words[at : at + WINDOW]) for at in range(len(words) - WINDOW + 1)})
+    most = max(_FEW, len(passages) // _SHARE)
+    shared = {window for window, count in held_by.items() if count > most}
+    if not shared:
+        return list(passages)
+    return [passage._replace(own=_own(words, shared)) for passage, words in zip(passages, masked, strict=True)]
+
+
+def _own(words: list[str], shared: set[tuple[str, ...]]) -> list[bool]:
+    own = [True] * len(words)
+    for at in range(len(words) - WINDOW + 1):
+        if tuple(words[at : at + WINDOW]) in shared:
+            own[at : at + WINDOW] = [False] * WINDOW
+    return [is_own or word == "#" for is_own, word in zip(own, words, strict=True)]
+
+
+def _core(passage: Passage) -> Passage | None:
+    """The longest run of its own words, where a template takes up the rest and three words are left."""
+    if all(passage.own):
+        return None
+    best = (0, 0)
+    first = 0
+    for at in range(len(passage.words) + 1):
+        if at == len(passage.words) or not passage.own[at]:
+            best = max(best, (first, at), key=lambda run: run[1] - run[0])
+            first = at + 1
+    words = passage.words[slice(*best)]
+    if len(words) < 3:
+        return None
+    begin = passage.starts[best[0]]
+    text = "".join(words)
+    starts = [start - begin for start in passage.starts[slice(*best)]]
+    return Passage(passage.item, passage.part, words, text, starts, [True] * len(words), is_whole=False)
