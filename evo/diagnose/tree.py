@@ -193,8 +193,8 @@ def same_score(task: Task, reached: Sequence[Reached]) -> Finding | None:
         return None
     techniques = sorted(each.technique for each in level)
     message = (
-        f"{', '.join(techniques)} all come to the same score: that is measured, not learned; look at training"
-        " examples beside evaluation prompts before another technique is tried"
+        f"{', '.join(techniques)} all come to the same score: suspect what is measured before what is tried, and look"
+        " at training examples beside evaluation prompts before another technique"
     )
     evidence = {
         "techniques": techniques,

@@ -1,7 +1,8 @@
 """`evo next`: the commands that make sense now, most useful first.
 
 Invariant: each is a command that can be typed as it stands, with its reason; the order is: what is broken, what is
-owed, what is planned, what the evidence asks for, where to branch, and when one is done.
+owed, what is planned, what holds further work back, what the evidence asks for, where to branch, what else the tree
+says of the search, and when one is done.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from evo.domain.experiment import DECLARED, ROOT, Experiment
 from evo.domain.read_views import NextView
 from evo.domain.views import Hint, Reply
 from evo.evidence import gate_is_on, standpoint
+from evo.report import diagnose
 from evo.report.live import Live, live
+from evo.report.propose import step_from
 from evo.session import Session, open_session
 from evo.store import attempts, experiments, gate_rows, listings, meta, nodes
 
@@ -37,10 +40,13 @@ def steps_of(session: Session) -> Iterator[Hint]:
             yield Hint(f"evo run {ROOT}", "the baseline has no score yet, and every gain is counted from it")
         return
     yield from planned(session, now)
+    found = diagnose.firing(session)
+    yield from diagnose.steps(found, "block")
     mind = form_beliefs(session)
     yield from evidence_asks(session, mind)
     yield from left_behind(session)
     yield branch(session, mind)
+    yield from diagnose.steps(found, "warn")
     yield from ending(session)
 
 
@@ -74,6 +80,11 @@ def planned(session: Session, now: Live) -> Iterator[Hint]:
         if failed.id not in at_work and used < session.config.max_attempts:
             why = tries[-1].failure if tries else ""
             yield Hint(f"evo log {failed.id}", f"it failed{f' ({why})' if why else ''}; {used} attempts used so far")
+            reason = shlex.quote(f"it failed: {why or 'no class'}")
+            yield Hint(
+                f"evo discard {failed.id} --class build --reason {reason}",
+                f"unless the log says how to mend it in {session.layout.worktree(failed.id)}, and evo run tries again",
+            )
 
 
 def evidence_asks(session: Session, mind: Beliefs) -> Iterator[Hint]:
@@ -95,7 +106,9 @@ def branch(session: Session, mind: Beliefs) -> Hint:
     """A new experiment from the policy's first pick, with the recipe that was used there."""
     pick = pick_parents(session, mind, k=1)[0]
     parent = experiments.get(session.db, pick.id)
+    step = step_from(session, parent)
     words = f"evo new --parent {parent.id} {recipe_words(session, parent)} -m 'what you expect, and why'"
+    words = words if step is None else step.command(parent.id)
     policy = session.config.search.policy
     if parent.id == ROOT:
         return Hint(words, f"the first pick of {policy} is the base model")

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from evo.domain.experiment import ROOT
 from evo.domain.views import Hint, LooksView, Reply, StatusView
+from evo.report.diagnose import firing
 from evo.report.live import Live, live
 from evo.report.pairs import score_of
 from evo.session import Session, open_session
@@ -45,6 +46,7 @@ def status_view(session: Session, now: Live) -> StatusView:
         attempts=attempts.count(db),
         trained=now.trained,
         interrupted=now.interrupted,
+        diagnoses=firing(session),
     )
 
 

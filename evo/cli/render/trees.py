@@ -44,6 +44,9 @@ def status(view: StatusView) -> list[Block]:
         blocks += [Text(""), Text(f"evaluation owed: {', '.join(view.trained[:20])}", style="yellow")]
     for name in view.interrupted[:20]:
         blocks += [Text(f"interrupted: evo run {name} goes on at its last checkpoint", style="yellow")]
+    for found in view.diagnoses:
+        text = words.one_line(f"{found.kind}: {found.message}", most=160)
+        blocks += [Text(text, style="red" if found.severity == "block" else "yellow", note="evo diagnose")]
     return blocks
 
 
