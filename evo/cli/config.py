@@ -12,6 +12,7 @@ from evo.domain.upkeep_views import SettingsView
 from evo.domain.views import KeyValueView, Reply
 from evo.ops import settings as ops
 from evo.session import open_config
+from evo.validation import plain
 
 app = leaf("evo config set max-attempts 1\n\nShow and change the settings of evo.yaml.")
 
@@ -25,7 +26,7 @@ def show() -> Reply:
     Every setting with the value that is in force.
     """
     config = open_config().config
-    return Reply(SettingsView({key: get_key(config, key) for key in config_keys()}))
+    return Reply(SettingsView({key: plain(get_key(config, key)) for key in config_keys()}))
 
 
 @app.command()
@@ -34,7 +35,7 @@ def get(key: Key) -> Reply:
 
     One setting.
     """
-    return Reply(KeyValueView(key, get_key(open_config().config, key)))
+    return Reply(KeyValueView(key, plain(get_key(open_config().config, key))))
 
 
 @app.command(context_settings={"ignore_unknown_options": True})

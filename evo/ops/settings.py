@@ -5,6 +5,7 @@ from __future__ import annotations
 from evo.config import get_key
 from evo.domain.views import KeyValueView
 from evo.session import open_config
+from evo.validation import plain
 from evo.workspace import settings
 
 
@@ -12,7 +13,7 @@ def set_value(key: str, value: str) -> KeyValueView:
     """The new value of `key`. UsageError: no such key (the nearest is named), or a value out of range."""
     layout = open_config().layout
     settings.set_value(layout, key, value)
-    return KeyValueView(key, get_key(settings.load_config(layout), key))
+    return KeyValueView(key, plain(get_key(settings.load_config(layout), key)))
 
 
 def unset_value(key: str) -> KeyValueView:

@@ -6,14 +6,17 @@ Invariant: a configuration without faults can be used as it is; no member of a f
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 from evo.clock import parse_duration
-from evo.config import EvoConfig, get_key
+from evo.config import EvoConfig, GuardConfig, get_key
 from evo.errors import UsageError
 from evo.registry import problem
+
+_GUARD_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
 
 
 def fault_of(key: str, value: Any) -> str:
@@ -50,11 +53,46 @@ def _range(span: list[float] | str) -> str:
     return f"{span} is no range: write [lowest, highest], or none"
 
 
+def _checks(commands: list[str]) -> str:
+    for command in commands:
+        try:
+            words = shlex.split(command)
+        except ValueError as error:
+            return f"{command!r} cannot be split: {error}"
+        if not words:
+            return "an empty command checks nothing"
+    return ""
+
+
+def _guards(guards: list[GuardConfig]) -> str:
+    names = [guard.name for guard in guards]
+    for guard in guards:
+        fault = "stands twice" if names.count(guard.name) > 1 else _guard(guard)
+        if fault:
+            return f"guard {guard.name!r}: {fault}"
+    return ""
+
+
+def _guard(guard: GuardConfig) -> str:
+    wrong = {
+        "a name has lower-case letters, digits and dashes": not _GUARD_NAME.fullmatch(guard.name),
+        "has neither items nor a command": not guard.items and not guard.command,
+        "has a scorer and a command; one of them grades": bool(guard.scorer and guard.command),
+        "a scorer needs items": bool(guard.scorer and not guard.items),
+    }
+    by_itself = next((words for words, holds in wrong.items() if holds), "")
+    unknown = problem("scorer", guard.scorer) if guard.scorer else ""
+    return by_itself or unknown or _checks([guard.command or "true"])
+
+
 _CHECKS: dict[str, Callable[[Any], str]] = {
     "budget.wall-clock": _duration,
     "eval.scorer": partial(problem, "scorer"),
     "eval.timeout": _duration,
     "eval.forbidden": _patterns,
+    "gate.checks": _checks,
+    "gate.checks-timeout": _duration,
+    "guards": _guards,
     "metric.range": _range,
     "run.executor": partial(problem, "executor"),
     "run.timeout": _duration,

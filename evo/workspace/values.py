@@ -17,7 +17,7 @@ from evo.bounds import Ge, Gt, Le, Lt, MinLen
 from evo.config import EvoConfig, config_keys
 from evo.errors import UsageError, nearest
 from evo.lightdata import is_dataclass
-from evo.validation import to_name
+from evo.validation import to_key, to_name, validate
 from evo.workspace.faults import fault_of
 
 _WORDS: dict[str, object] = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
@@ -51,6 +51,8 @@ def parse_value(key: str, text: str, *, origin: str = "") -> Any:
     for kind in _alternatives(hint):
         try:
             value = _read(kind, text, has_commas=spelled in _WITH_COMMAS)
+        except UsageError as error:
+            raise UsageError(f"{origin or key}: {error.message}", hint=error.hint) from None
         except ValueError:
             continue
         problem = _out_of_range(kind, value)
@@ -94,6 +96,8 @@ def _read(hint: Any, text: str, *, has_commas: bool) -> Any:
         if text not in get_args(kind):
             raise ValueError(text)
         return text
+    if get_origin(kind) is list and is_dataclass(get_args(kind)[0]):
+        return _read_sections(get_args(kind)[0], text)
     if get_origin(kind) is list:
         return _read_texts(text) if has_commas else _read_list(get_args(kind)[0], text)
     return "" if kind is str and text in _EMPTY else read_scalar(kind, text)
@@ -116,6 +120,14 @@ def read_scalar(kind: Any, text: str) -> Any:
             raise ValueError(text)
         return number
     return int(text) if kind is int else text
+
+
+def _read_sections(kind: Any, text: str) -> list[Any]:
+    """A JSON list of objects, each checked by the schema. ValueError: it is no such list."""
+    rows = json.loads(text or "[]")
+    if not isinstance(rows, list):
+        raise ValueError(text)
+    return [validate(kind, row, path="that list", keys=to_key) for row in rows]
 
 
 def _read_texts(text: str) -> list[str]:
@@ -183,6 +195,8 @@ def _describe_one(kind: Any, names: dict[Any, str]) -> str:
     if get_origin(kind) is Literal:
         return one_of(get_args(kind))
     if get_origin(kind) is list:
+        if is_dataclass(get_args(kind)[0]):
+            return "a JSON list of objects; in evo.yaml it is easier to write"
         return f"a list of {'numbers' if get_args(kind)[0] is float else 'texts'}"
     assert not is_dataclass(kind)
     return names[kind]

@@ -23,7 +23,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from evo.config import EvoConfig
 from evo.errors import FileFormatError, NotFound, UsageError
 from evo.files import write_text
-from evo.lightdata import is_dataclass
+from evo.lightdata import fields, is_dataclass
 from evo.validation import Place, hints_of, to_key, to_name, validate
 from evo.workspace.faults import faults
 from evo.workspace.values import check_key, parse_value
@@ -150,6 +150,16 @@ def _typed(key: str, value: object) -> object:
     return parse_value(key, value) if isinstance(value, str) else value
 
 
+def _section(entry: Any) -> Any:
+    """An entry of a list of sections as it is written: keys as evo.yaml spells them, defaults left out."""
+    if not is_dataclass(entry):
+        return entry
+    set_ = {item.name: getattr(entry, item.name) for item in fields(entry)}
+    kind: Any = type(entry)
+    bare = kind(**{name: value for name, value in set_.items() if name == "name"})
+    return {to_key(name): value for name, value in set_.items() if name == "name" or value != getattr(bare, name)}
+
+
 def with_keys(text: str, settings: Mapping[str, object], *, path: object) -> str:
     """The text of an evo.yaml with these keys set, checked as a whole."""
     for dotted, value in settings.items():
@@ -157,8 +167,10 @@ def with_keys(text: str, settings: Mapping[str, object], *, path: object) -> str
         node = _compose(text, path=path)
         if node is not None and not isinstance(node, MappingNode):
             raise FileFormatError(path, "must be a mapping of keys to values", line=1)
-        edited = _with_value(text, node, parts, _typed(dotted, value))
-        text = _as_expected(edited, _merged(parse(text, path=path).data or {}, parts, _typed(dotted, value)), path=path)
+        typed = _typed(dotted, value)
+        written = [_section(entry) for entry in typed] if isinstance(typed, list) else typed
+        edited = _with_value(text, node, parts, written)
+        text = _as_expected(edited, _merged(parse(text, path=path).data or {}, parts, written), path=path)
     check_config(parse(text, path=path), path=path)
     return text
 
@@ -306,7 +318,9 @@ def to_yaml(value: object) -> str:
         return "[" + ", ".join(to_yaml(entry) for entry in value) + "]"
     if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _WORDS_WITH_MEANING:
         return value
-    if isinstance(value, (datetime.date, dict)):
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {to_yaml(entry)}" for key, entry in value.items()) + "}"
+    if isinstance(value, datetime.date):
         raise UsageError(f"{value!r} cannot be the value of a setting")
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
