@@ -26,11 +26,15 @@ def new(
         str | None, typer.Option("--from-artifact", metavar="EXP[:LABEL]", help="Start from these weights.")
     ] = None,
     key: Annotated[str | None, typer.Option("--key", help="Idempotency key: the same key is the same node.")] = None,
+    checks: Annotated[
+        list[str] | None, typer.Option("--check", metavar="CMD", help="Must succeed before a commit, here and below.")
+    ] = None,
 ) -> Reply:
     """evo new --parent exp_0003 --recipe sft -m "a lower rate keeps what it knew" --set lr=1e-5
 
     Branch a new experiment. The same arguments give the same node.
     """
+    many = tuple(settings or ()), tuple(grid or ())
     return new_reply(
-        NewRequest(recipe, hypothesis, parent, tuple(settings or ()), tuple(grid or ()), seed, from_artifact, key)
+        NewRequest(recipe, hypothesis, parent, *many, seed, from_artifact, key, checks=tuple(checks or ()))
     )

@@ -32,6 +32,8 @@ class NewRequest:
     seed: int = 42
     from_artifact: str | None = None
     key: str | None = None
+    checks: tuple[str, ...] = ()
+    """Commands as in `gate.checks`, for this experiment and all that descend from it."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ def new(session: Session, request: NewRequest) -> Made:
         raise UsageError("a hypothesis is needed: what do you expect, and why?", hint='-m "two epochs overfit less"')
     source = find_recipe(session.layout, request.recipe)
     points = grid(request.grid)
+    if request.checks and (fault := import_module("evo.workspace.faults").fault_of("gate.checks", request.checks)):
+        raise UsageError(f"--check: {fault}")
     refuse_held_back(session, source.config.technique)
     if request.key is not None and len(points) > 1:
         raise UsageError("--key names one experiment; --grid makes several", hint="leave one of the two out")
@@ -86,6 +90,8 @@ def _branch(
     )
     start = start_commit(session, parent)
     experiment, is_new = experiments.add(session.db, wanted)
+    if request.checks:
+        import_module("evo.store.guards").set_checks(session.db, experiment.id, request.checks)
     keep(session.layout, source.folder)
     worktree = add_worktree(session.layout, experiment.id, start_commit=start, recipe_folder=source.folder)
     return NewView(experiment.id, is_new, str(worktree), experiment.parent, picked_by or None)
