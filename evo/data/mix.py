@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from evo.config import DataSpec, SourceSpec
-from evo.data.integrity import question_key
+from evo.data.leaks.texts import question_key
 from evo.data.reader import Row, read_source
 from evo.domain.item import Item, ItemError, parse_item
 from evo.errors import FileFormatError, MissingExtra, NotFound, Refused, nearest

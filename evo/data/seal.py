@@ -15,10 +15,11 @@ import random
 import secrets
 import stat
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from evo.data.integrity import Overlap, exact_overlap
+from evo.data.leaks.match import Match
 from evo.data.reader import Row, read_items, read_rows
 from evo.data.split import Splits
 from evo.domain.item import Item, Split
@@ -169,15 +170,16 @@ def items_hash(items: Iterable[Item]) -> str:
     return sha256_json(sorted(sha256_json([item.messages, item.target]) for item in items))
 
 
-def tracked_overlap(root: Path, tracked: Collection[str], sealed: Sequence[Item]) -> list[Overlap]:
+def tracked_overlap(root: Path, tracked: Collection[str], sealed: Sequence[Item]) -> list[Match]:
     """Lines of tracked JSONL files, and tracked files of the sealed folder, that hold sealed items."""
-    found: list[Overlap] = []
+    found: list[Match] = []
+    check = import_module("evo.data.leaks.check")  # 20 ms, which no command pays that seals nothing
     for name in sorted(tracked):
         path = root / name
         if name.startswith(".evo/sealed/"):
-            found.append(Overlap(name, 1, "", "question"))
+            found.append(Match(name, 1, "", "", "path", "question", 1.0, "block"))
         elif name.endswith(".jsonl") and path.is_file():
-            found.extend(exact_overlap(_readable(path), sealed, file=name))
+            found.extend(check.find_copies(_readable(path), sealed, file=name))
     return found
 
 

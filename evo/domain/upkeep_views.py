@@ -113,13 +113,20 @@ class LeakView:
     item: str
     split: str
     method: str
+    part: str = "question"
+    score: float = 1.0
+    severity: str = "block"
 
 
 @dataclass(frozen=True)
 class LeaksView:
+    """`blocking`, `warning`: how many of `lines` contaminate what is trained on them, and how many only warn."""
+
     findings: list[LeakView]
     lines: int
     truncated: bool = False
+    blocking: int = 0
+    warning: int = 0
 
 
 @dataclass(frozen=True)

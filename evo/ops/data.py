@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evo.data import seal as sealed
-from evo.data.integrity import exact_overlap
+from evo.data.leaks.check import find_copies
 from evo.data.reader import read_rows
 from evo.domain.item import Item
 from evo.domain.upkeep_views import DataStatusView, LeaksView, LeakView
@@ -14,10 +14,11 @@ from evo.domain.views import LooksView
 from evo.errors import Refused
 from evo.gate.power import obstacles
 from evo.ops import sealing
-from evo.ops.leaks import overlaps
+from evo.ops.checks import leaks
 from evo.ops.sealing import GoldRequest
 from evo.session import Session
 from evo.store import gate_rows
+from evo.validation import plain
 
 MOST_FINDINGS = 50
 
@@ -68,14 +69,15 @@ def plain_copies(session: Session) -> list[Path]:
     items = [item for split in sealed.SEALED for item in sealed.load_split(root, split)]
     found = []
     for path in sorted(root.glob("*.jsonl")) + sorted(session.layout.data.glob("*.jsonl")):
-        if path.name not in ("dev.jsonl", "mid.jsonl") and exact_overlap(read_rows(path), items, file=path):
+        if path.name not in ("dev.jsonl", "mid.jsonl") and find_copies(read_rows(path), items, file=path):
             found.append(path)
     return found
 
 
-def check(session: Session, path: Path) -> LeaksView:
+def check(session: Session, path: Path, *, on_progress: leaks.OnProgress = lambda _done, _all: None) -> LeaksView:
     """Lines of `path` that hold sealed or dev items; file, line, item and method, never the text."""
-    rows = read_rows(path)
-    found = overlaps(session, path)
-    views = [LeakView(o.file, o.line, o.item, split, o.kind) for split, o in found[:MOST_FINDINGS]]
-    return LeaksView(views, len(rows), len(found) > MOST_FINDINGS)
+    checked = leaks.check(session, path, keeps=False, on_progress=on_progress)
+    found = sorted(checked.matches, key=lambda match: match.severity)
+    views = [LeakView(**plain(match)) for match in found[:MOST_FINDINGS]]
+    blocking = sum(match.severity == "block" for match in found)
+    return LeaksView(views, checked.lines, len(found) > MOST_FINDINGS, blocking, len(found) - blocking)

@@ -20,10 +20,12 @@ from evo.config import RecipeConfig, ResourceSpec, RewardSpec
 from evo.data import mix, seal
 from evo.domain.attempt import Attempt
 from evo.domain.experiment import DECLARED, ROOT, Experiment
-from evo.domain.job import AttemptFolder, Job, RunFacts, Stage
+from evo.domain.job import AttemptFolder, Job, Lineage, RunFacts, Stage
 from evo.errors import NotFound, Refused
 from evo.files import read_json, sha256_json, write_json
 from evo.lightdata import dataclass, replace
+from evo.ops import isolation
+from evo.ops.checks import provenance
 from evo.ops.judge import (
     Judge,
     base_model,
@@ -41,9 +43,8 @@ from evo.runner.executors.base import Executor, Handle
 from evo.runner.launcher import page_argv
 from evo.runner.process import current
 from evo.session import Session
-from evo.store import artifacts, attempts, datasets, lineage, meta
+from evo.store import artifacts, attempts, lineage, meta
 from evo.validation import plain
-from evo.workspace.pin import ModelPin, verify_model
 from evo.workspace.recipes import load_recipe
 from evo.workspace.repository import commit_worktree, ensure_worktree
 
@@ -158,7 +159,6 @@ def prepare(session: Session, experiment: Experiment) -> Content:
     if session.config.eval.mode == "scalar":
         seal_nothing(session)
     if experiment.id == ROOT:
-        refuse_changed_model(session)
         return Content(experiment.commit, "root", RecipeConfig(name="base", technique="base"), None, None)
     worktree = ensure_worktree(session.layout, experiment)
     recipe = load_recipe(session.layout, worktree / "recipe").config
@@ -173,17 +173,6 @@ def prepare(session: Session, experiment: Experiment) -> Content:
     return Content(committed.sha, content_hash, recipe, data, start)
 
 
-def refuse_changed_model(session: Session) -> None:
-    """The baseline speaks about the model that was pinned at init, and about no other."""
-    facts = meta.get(session.db, "model_pin")
-    if facts is None:
-        return
-    changed = verify_model(ModelPin(**{**facts, "path": Path(facts["path"])}))
-    if changed:
-        what = f"the base model at {facts['path']} is not what was pinned: {', '.join(changed)} changed"
-        raise Refused(what, hint="bring the pinned files back; another base is another workspace")
-
-
 def trained_content(session: Session, experiment: Experiment, trained: Attempt) -> Content:
     """What a trained attempt has run. Its evaluation needs neither the worktree nor the data any more."""
     job = session.layout.attempt(experiment.id, trained.n).job
@@ -194,16 +183,10 @@ def trained_content(session: Session, experiment: Experiment, trained: Attempt) 
 
 def resolve_data(session: Session, recipe: RecipeConfig) -> mix.Resolved:
     """The recipe's data as one file; the mid slice is held back from it."""
-    place = mix.Place(session.layout.root, session.layout.cache / "datasets", artifacts=artifact_files(session, recipe))
+    layout, files = session.layout, provenance.artifact_files(session, recipe)
+    place = mix.Place(layout.root, layout.cache / "datasets", artifacts=files)
     held_back = seal.load_split(session.layout.root, "mid")
     return mix.resolve(recipe.data, place, exclude=held_back, seed=session.config.splits.seed)
-
-
-def artifact_files(session: Session, recipe: RecipeConfig) -> dict[str, Path]:
-    """The files that `artifact:EXP:label` sources of a recipe mean."""
-    names = [part.source.removeprefix("artifact:") for part in recipe.data.train if part.source.startswith("artifact:")]
-    pairs = [(name, *name.partition(":")[::2]) for name in names]
-    return {name: Path(artifacts.find(session.db, exp, label=label).uri) for name, exp, label in pairs}
 
 
 def train_stage(
@@ -222,7 +205,8 @@ def train_stage(
         tree=tree_name(session),
         ordinary=ordinary(session),
     )
-    return Stage(argv, str(worktree), env, str(folder.train_log), timeout_s)
+    stage = Stage(argv, str(worktree), env, str(folder.train_log), timeout_s)
+    return isolation.enclosed(session, stage, facts, folder)
 
 
 def run_facts(session: Session, experiment: Experiment, content: Content, judge: Judge, attempt: Attempt) -> RunFacts:
@@ -234,7 +218,7 @@ def run_facts(session: Session, experiment: Experiment, content: Content, judge:
         params=experiment.params,
         data={} if content.data is None else {"train": str(content.data.path)},
         output_dir=str(folder.output),
-        cache_dir=str(session.layout.cache),
+        cache_dir=str(session.layout.run_cache),
         base_model=judge.base_model,
         seed_artifact=None if content.start is None else str(content.start),
         system_prompt=judge.pinned.system_prompt,
@@ -299,12 +283,14 @@ def build_job(
         slots_dir=str(session.layout.slots),
         grace_s=run.grace_s,
         no_output_is_failure=not is_command,
+        isolation=isolation.noted(session, experiment.id) if trains else attempt.isolation,
     )
 
 
 def submit(session: Session, work: Work, judge: Judge, *, executor: Executor, options: RunOptions) -> Submitted:
     """Claim an attempt (or take up the trained one) and start it. Busy, Refused as the store decides."""
     experiment, content = work
+    isolation.refuse_less(session)
     token = secrets.token_hex(16)
     controller = json.dumps(plain(current()))
     budget = import_module("evo.ops.budget").wish_of(session, work, options) if session.caps else None
@@ -341,7 +327,7 @@ def submit(session: Session, work: Work, judge: Judge, *, executor: Executor, op
             budget=budget,
         )
     if content.data is not None:
-        note_data(session, experiment.id, content.data)
+        provenance.note(session, experiment.id, content.recipe, content.data)
     folder = session.layout.attempt(experiment.id, attempt.n)
     keep(session, judge.engine.server, folder)
     job = build_job(session, experiment, content, judge, attempt, options=options)
@@ -361,11 +347,3 @@ def warm_executor(name: str) -> Iterator[Executor]:
         yield executor
     finally:
         executor.close()
-
-
-def note_data(session: Session, identifier: str, data: mix.Resolved) -> None:
-    """A dataset row for what the run trains on, linked to the experiment."""
-    sources = ", ".join(f"{part.source} ({part.drawn})" for part in data.parts)
-    row = datasets.Dataset(data.sha256, str(data.path), data.lines, sources, "mix")
-    datasets.register(session.db, row)
-    datasets.link(session.db, identifier, used=[("train", data.sha256)])

@@ -14,7 +14,7 @@ from evo.errors import Busy, Denied, EvoError, Refused, UsageError, nearest
 from evo.lightdata import dataclass, replace
 from evo.ops import resume
 from evo.ops.collect import Collected, collect, controller_of
-from evo.ops.leaks import leaks_of
+from evo.ops.checks.leaks import leaks_of
 from evo.ops.progress import OnTick, silent
 from evo.ops.run import RunOutcome, RunRequest, conclude, failure_of, run
 from evo.runner import process, records, recover

@@ -18,11 +18,11 @@ from evo.domain.experiment import DECLARED, ROOT, Experiment
 from evo.errors import Busy, Denied, EvoError, NotFound, Refused, RunFailed, RunTimedOut, UsageError
 from evo.lightdata import dataclass, replace
 from evo.ops import epoch, gating, track
+from evo.ops.checks import leaks
 from evo.ops.checks.hold import refuse_held_back
 from evo.ops.collect import Collected, collect
 from evo.ops.judge import Judge
 from evo.ops.launch import Content, RunOptions, Work, prepare, submit, trained_content, warm_executor
-from evo.ops.leaks import leaks_in, sealed_copies
 from evo.ops.progress import OnTick, Tick, silent
 from evo.ops.serving import falling_back
 from evo.runner import watch
@@ -85,7 +85,7 @@ def run_one(session: Session, request: RunRequest, identifier: str, on_tick: OnT
     if known.stored is not None:
         return conclude(session, known.stored, warnings, on_tick)
     experiment = experiments.get(session.db, identifier)
-    if identifier != ROOT and (found := sealed_copies(session, ensure_worktree(session.layout, experiment))):
+    if identifier != ROOT and (found := leaks.sealed_copies(session, ensure_worktree(session.layout, experiment))):
         condemn(session, experiment, found)
     if known.is_nothing and (outcome := settled(session, experiment, request, on_tick)) is not None:
         return replace(outcome, warnings=(*warnings, *outcome.warnings))
@@ -272,7 +272,7 @@ def refuse_frozen(session: Session, experiment: Experiment, why: str) -> None:
 
 def refuse_leaks(session: Session, experiment: Experiment, content: Content) -> None:
     """Sealed or dev items in the training data: contaminated, before any compute and without an attempt."""
-    if content.data is not None and (found := leaks_in(session, content.recipe, content.data)):
+    if content.data is not None and (found := leaks.refuse(session, experiment, content.recipe, content.data)):
         condemn(session, experiment, found)
 
 

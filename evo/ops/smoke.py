@@ -28,10 +28,11 @@ from evo.errors import Busy, Refused, SmokeFailed, UsageError
 from evo.files import sha256_json, write_json
 from evo.gate.statistics import score_error
 from evo.lightdata import replace
+from evo.ops import isolation
 from evo.ops.budget import charged
 from evo.ops.judge import Judge, eval_job, evaluate_stage, pinned_items, present_judge, write_items
 from evo.ops.launch import RunOptions, Work, prepare, run_facts, train_stage, warm_executor
-from evo.ops.leaks import sealed_copies
+from evo.ops.checks.leaks import sealed_copies
 from evo.ops.progress import OnTick, Tick, silent
 from evo.ops.run import RunRequest, condemn, options_of, refuse_leaks
 from evo.ops.smoke_faults import Place, faults_of, marks_of
@@ -169,6 +170,7 @@ def lay_out(session: Session, work: Work, judge: Judge, *, place: Place, options
         slots_dir=str(session.layout.slots),
         grace_s=run.grace_s,
         no_output_is_failure="argv" not in experiment.params,
+        isolation=isolation.present(session).level,
     )
 
 

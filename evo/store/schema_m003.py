@@ -89,6 +89,10 @@ CREATE TRIGGER finding_blocks_look BEFORE INSERT ON look
 WHEN EXISTS (SELECT 1 FROM finding WHERE experiment = NEW.experiment AND severity = 'block' AND settled = '')
 BEGIN SELECT RAISE(ABORT, 'a finding that blocks is settled before the held-out question'); END;
 
+ALTER TABLE certificate ADD COLUMN terms TEXT NOT NULL DEFAULT '{}' CHECK (json_valid(terms));
+CREATE TRIGGER certificate_terms_stand BEFORE UPDATE OF terms ON certificate
+BEGIN SELECT RAISE(ABORT, 'a certificate keeps the terms that it was asked on'); END;
+
 ALTER TABLE idea ADD COLUMN brief TEXT NOT NULL DEFAULT '';
 ALTER TABLE idea ADD COLUMN fingerprint TEXT;
 ALTER TABLE idea ADD COLUMN reason TEXT NOT NULL DEFAULT '';
@@ -98,4 +102,15 @@ CREATE INDEX idea_experiment ON idea (experiment);
 CREATE TRIGGER idea_keeps_its_experiment BEFORE UPDATE OF experiment ON idea
 WHEN OLD.experiment IS NOT NULL AND NEW.experiment IS NOT OLD.experiment
 BEGIN SELECT RAISE(ABORT, 'a taken idea keeps its experiment'); END;
+
+ALTER TABLE dataset ADD COLUMN derived TEXT NOT NULL DEFAULT '' CHECK (derived IN ('', 'dev'));
+ALTER TABLE dataset ADD COLUMN retracted TEXT;
+CREATE INDEX dataset_derived ON dataset (sha256) WHERE derived <> '';
+CREATE INDEX experiment_dataset_dataset ON experiment_dataset (dataset);
+CREATE TRIGGER dataset_label_stays BEFORE UPDATE OF derived ON dataset
+WHEN OLD.derived <> '' AND NEW.derived <> OLD.derived
+BEGIN SELECT RAISE(ABORT, 'data made from dev failures stays labelled so'); END;
+CREATE TRIGGER dataset_retraction_stands BEFORE UPDATE OF retracted ON dataset
+WHEN OLD.retracted IS NOT NULL AND NEW.retracted IS NOT OLD.retracted
+BEGIN SELECT RAISE(ABORT, 'a retraction stands'); END;
 """

@@ -91,9 +91,16 @@ def data_status(view: DataStatusView) -> list[Block]:
 def leaks(view: LeaksView) -> list[Block]:
     if not view.findings:
         return [Text(f"✓ none of {view.lines} lines holds an evaluation item", "green")]
-    rows = [(f"{f.file}:{f.line}", f.split, f.item, f.method) for f in view.findings]
-    table = Table(("WHERE", "SPLIT", "ITEM", "FOUND BY"), rows)
-    return [table, Text("… and more")] if view.truncated else [table]
+    rows = [
+        (f.severity, f"{f.file}:{f.line}", f.split, f.item, f.part, f.method, f"{f.score:.2f}") for f in view.findings
+    ]
+    table = Table(("", "WHERE", "SPLIT", "ITEM", "WHAT", "FOUND BY", "SCORE"), rows, frozenset({"SCORE"}))
+    counted = f"of {view.lines} lines {view.blocking} contaminate what is trained on them, {view.warning} look like it"
+    return [
+        table,
+        *([Text("… and more")] if view.truncated else []),
+        Text(counted, "red" if view.blocking else "yellow"),
+    ]
 
 
 def scratch(view: ScratchView) -> list[Block]:

@@ -15,17 +15,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from evo.config import LeaksConfig
 from evo.data.leaks.index import Hit, Index, Thresholds
+from evo.data.leaks.match import Checked, Match, Severity
 from evo.data.leaks.passages import Gold
 from evo.data.leaks.texts import leaves
-from evo.data.reader import read_rows
+from evo.data.reader import Row, read_rows
+from evo.domain.item import Item
 from evo.errors import FileFormatError, NotFound
-from evo.lightdata import dataclass
 
-Severity = Literal["block", "warn"]
 OnProgress = Callable[[int, int], None]
 """(rows done, rows in all)"""
 WINDOW, OVERLAP = 8_000, 2_000
@@ -36,26 +36,6 @@ LARGE = 3_000_000
 """Characters from which several processes are worth their start."""
 MOST_PROCESSES = 8
 _CHUNK = 500_000
-
-
-@dataclass(frozen=True)
-class Match:
-    """Line `line` of `file` holds this much of the item."""
-
-    file: str
-    line: int
-    item: str
-    split: str
-    method: str
-    part: str
-    score: float
-    severity: Severity
-
-
-@dataclass(frozen=True)
-class Checked:
-    matches: list[Match]
-    lines: int
 
 
 class Unit(NamedTuple):
@@ -89,6 +69,15 @@ def check_file(
     last = units[-1]
     lines = last.line + last.texts[0].rstrip("\n").count("\n") if last.counts else len(units)
     return Checked(_matches(found, names, str(path)), lines)
+
+
+def find_copies(rows: Iterable[Row], items: Sequence[Item], *, file: object) -> list[Match]:
+    """The rows of `file` that hold one of `items` word for word."""
+    golds = [Gold("", items)]
+    index = _built((tuple(golds), LeaksConfig()))
+    found = [hit for row in rows for hit in _search(index, Unit(row.line, list(leaves(row.data)), counts=False))]
+    matches = _matches(found, [("", item.id) for item in items], str(file))
+    return [match for match in matches if match.method == "exact" and match.severity == "block"]
 
 
 def units_of(path: Path) -> list[Unit]:

@@ -19,8 +19,6 @@ from evo.domain.item import Item
 from evo.lightdata import dataclass
 
 Method = Literal["exact", "13-gram", "50-char", "near-duplicate", "code"]
-VERSION = 1
-"""Of what is found: results under another version are not taken for this one's."""
 WORDS, CHARACTERS = 13, 50
 ANCHOR = 12
 """Nothing is compared in a row before so many characters are equal."""
