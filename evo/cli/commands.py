@@ -54,6 +54,7 @@ COMMANDS = (
     Command("certify", "certify", "tree", "Ask the held-out question now."),
     Command("release", "release", "tree", "Open the vault, once: the final number."),
     Command("rescore", "rescore", "tree", "Bring an experiment into the present epoch."),
+    Command("verify", "verify", "tree", "Measure again and recompute: does what is stored hold?"),
     Command("gate", "gate", "tree", "What the gate can show here, and how often it is wrong."),
     Command("recover", "recover", "tree", "Put right what a crash has left."),
     Command("fsck", "fsck", "tree", "Check that the tree is right."),

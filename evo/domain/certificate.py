@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from evo.lightdata import dataclass
+from typing import Literal
+
+from evo.lightdata import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,21 @@ class Look:
 
 
 @dataclass(frozen=True)
+class Terms:
+    """What an answer depends on besides the results, for who judges again. It holds no result."""
+
+    alpha: float
+    min_gain: float
+    claim: Literal["weights", "recipe"]
+    sigma_run: float
+    runs: list[int]
+    """Attempts of the candidate whose weights were asked about."""
+    against_runs: list[int]
+    guards: dict[str, tuple[str, float]] = field(default_factory=dict)
+    """Name -> its hash and its margin."""
+
+
+@dataclass(frozen=True)
 class Certificate:
     """The outcome of one held-out test of `experiment` against the committed `against`."""
 
@@ -34,3 +51,5 @@ class Certificate:
     created_at: str
     is_void: bool = False
     void_reason: str = ""
+    terms: Terms | None = None
+    """None: it was asked before they were kept."""

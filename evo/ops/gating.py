@@ -6,9 +6,11 @@ outputs hashed; a question is written down before it is evaluated, so a crash ne
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from evo.beliefs import form_beliefs, remember_best
 from evo.data import seal
-from evo.domain.certificate import Look
+from evo.domain.certificate import Look, Terms
 from evo.domain.views import CertifyView, LooksView
 from evo.errors import BudgetSpent, Denied, Refused
 from evo.evidence import history_of, rules_of, standpoint, strength, unfit, why_gate_is_off
@@ -16,7 +18,7 @@ from evo.gate import asking
 from evo.gate.decision import Decision
 from evo.lightdata import replace
 from evo.ops import epoch
-from evo.ops.heldout import Side, decide_on, side, sides_of
+from evo.ops.heldout import Side, decide_on, side, sides_of, terms_of
 from evo.ops.progress import OnTick, silent
 from evo.session import Session
 from evo.store import attempts, experiments, gate_rows, lineage
@@ -91,6 +93,7 @@ def ask(session: Session, candidate: Side, reference: Side, *, zeta: float, on_t
     rules = rules_of(session)
     seal.load_split(session.layout.root, "heldout")  # a broken seal costs no look
     sides = sides_of(session, judge, candidate, reference, on_tick)  # nor does a guard that could never hold
+    import_module("evo.ops.checks.verify").before_question(session, judge, candidate.experiment.id, on_tick)
     ours, theirs = candidate.experiment.id, reference.experiment.id
     limit = rules.looks if rules.mode != "every-run" else 10**9
     look = gate_rows.reserve_look(
@@ -104,15 +107,9 @@ def ask(session: Session, candidate: Side, reference: Side, *, zeta: float, on_t
         evidence=zeta,
     )
     history = replace(history_of(session), looks=look.k - 1)  # this look's own place: reserved ones before it count
-    decision = decide_on(
-        session,
-        judge,
-        sides,
-        rules=rules,
-        alpha=asking.alpha_of(history, rules),
-        on_tick=on_tick,
-    )
-    record_answer(session, look, candidate, decision)
+    alpha = asking.alpha_of(history, rules)
+    decision = decide_on(session, judge, sides, rules=rules, alpha=alpha, on_tick=on_tick)
+    record_answer(session, look, candidate, decision, terms=terms_of(session, sides, alpha=alpha))
     used = gate_rows.looks_used(session.db, session.heldout_hash)
     said = (
         f"committed: certified against {theirs}"
@@ -124,7 +121,7 @@ def ask(session: Session, candidate: Side, reference: Side, *, zeta: float, on_t
     return CertifyView(ours, theirs, decision.passed, LooksView(used, rules.looks), said)
 
 
-def record_answer(session: Session, look: Look, candidate: Side, decision: Decision) -> None:
+def record_answer(session: Session, look: Look, candidate: Side, decision: Decision, *, terms: Terms) -> None:
     attempt = attempts.get(session.db, candidate.experiment.id, candidate.experiment.primary_attempt or 1)
     gate_rows.answer(
         session.db,
@@ -134,4 +131,5 @@ def record_answer(session: Session, look: Look, candidate: Side, decision: Decis
         isolation=attempt.isolation,
         epoch=session.epoch or "",
         move_to_committed=True,
+        terms=terms,
     )

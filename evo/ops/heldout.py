@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from evo.data import seal
 from evo.domain.attempt import Attempt
+from evo.domain.certificate import Terms
 from evo.domain.experiment import ROOT, Experiment
 from evo.domain.item import Item, ItemResult, Split
 from evo.domain.job import AttemptFolder, EvalJob
@@ -105,6 +106,29 @@ def sides_of(session: Session, judge: Judge, candidate: Side, reference: Side, o
         return Sides(candidate, reference)
     noise = replace(noise_of(session, candidate, reference), reference_runs=1)
     return Sides(candidate, reference, import_module("evo.ops.checks.guards").deciding(session, judge, noise, on_tick))
+
+
+def terms_of(session: Session, sides: Sides, *, alpha: float) -> Terms:
+    """Enough for `evo verify` to judge again as it was judged now, whatever is set then."""
+    gate, noise = session.config.gate, noise_of(session, sides.candidate, sides.reference)
+    return Terms(
+        alpha=alpha,
+        min_gain=gate.min_gain,
+        claim=gate.claim,
+        sigma_run=noise.sigma,
+        runs=[run.n for run in sides.candidate.runs],
+        against_runs=[run.n for run in sides.reference.runs],
+        guards={guard.name: (guard.guard_hash, guard.config.margin) for guard in sides.guards},
+    )
+
+
+def is_answered(session: Session, judge: Judge, sides: Sides) -> bool:
+    """True where all results that `decide_on` reads are kept, so that nothing would be evaluated."""
+    asked = [*sides.candidate.runs, *sides.reference.runs]
+    folders = [primary(session, judge, run, split="heldout").folder for run in asked]
+    guarded = [*sides.candidate.runs, *(side(session, ROOT).runs if sides.guards else [])]
+    folders += [guard_part(session, judge, guard, run).folder for guard in sides.guards for run in guarded]
+    return all(map(is_kept, folders))
 
 
 def guard_readings(

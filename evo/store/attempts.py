@@ -165,6 +165,17 @@ def of(db: sqlite3.Connection, experiment: str) -> list[Attempt]:
     return [from_row(row) for row in db.execute("SELECT * FROM attempt WHERE experiment = ? ORDER BY n", (experiment,))]
 
 
+def eval_seconds(db: sqlite3.Connection, *, epoch: str, but: str, limit: int = 50) -> list[float]:
+    """How long the newest scored experiments of this epoch, save `but`, were evaluated when they first ran in it."""
+    rows = db.execute(
+        "SELECT a.eval_seconds FROM experiment e JOIN attempt a ON a.experiment = e.id AND a.n = e.primary_attempt"
+        " WHERE e.epoch = ? AND e.id <> ? AND a.eval_seconds IS NOT NULL AND a.created_at >="
+        " coalesce((SELECT max(at) FROM event WHERE kind = 'epoch'), '') ORDER BY e.number DESC LIMIT ?",
+        (epoch, but, limit),
+    )
+    return [float(row["eval_seconds"]) for row in rows]
+
+
 def get(db: sqlite3.Connection, experiment: str, n: int) -> Attempt:
     row = db.execute("SELECT * FROM attempt WHERE experiment = ? AND n = ?", (experiment, n)).fetchone()
     if row is None:

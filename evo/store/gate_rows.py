@@ -6,11 +6,12 @@ crashes; the same weights are asked about once against the same reference; a com
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from typing import TypedDict, Unpack
+from typing import NotRequired, TypedDict, Unpack
 
 from evo import clock
-from evo.domain.certificate import Certificate, Look
+from evo.domain.certificate import Certificate, Look, Terms
 from evo.domain.experiment import ROOT, Experiment
 from evo.errors import BudgetSpent, Refused
 from evo.store import events, experiments, findings
@@ -38,6 +39,7 @@ class Answer(TypedDict):
     isolation: str
     epoch: str
     move_to_committed: bool
+    terms: NotRequired[Terms]
 
 
 def reserve_look(db: sqlite3.Connection, **question: Unpack[Question]) -> Look:
@@ -93,10 +95,11 @@ def answer(db: sqlite3.Connection, look: Look, **answer: Unpack[Answer]) -> Cert
             void_reason = f"{found[0].finding.source} had found: {found[0].finding.message}"
         db.execute(
             "INSERT INTO certificate (experiment, against, look, passed, mode, isolation, epoch, weights_hash, is_void,"
-            " void_reason, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " void_reason, created_at, terms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 look.experiment, look.against, row["id"], answer["passed"], answer["mode"], answer["isolation"],
                 answer["epoch"], look.weights_hash, bool(void_reason), void_reason, clock.now(),
+                _written(answer.get("terms")),
             ),
         )  # fmt: skip
         told = {"against": look.against, "look": look.k, "passed": answer["passed"]}
@@ -206,6 +209,10 @@ def _refuse_blocked(db: sqlite3.Connection, identifier: str) -> None:
         raise Refused(f"{identifier}: {said.source} found: {said.message}", hint=said.next or f"evo show {identifier}")
 
 
+def _written(terms: Terms | None) -> str:
+    return "{}" if terms is None else json.dumps(vars(terms), allow_nan=False)
+
+
 def _look(row: sqlite3.Row) -> Look:
     return Look(
         k=row["k"],
@@ -232,4 +239,5 @@ def _certificate(row: sqlite3.Row) -> Certificate:
         created_at=row["created_at"],
         is_void=bool(row["is_void"]),
         void_reason=row["void_reason"],
+        terms=None if row["terms"] == "{}" else Terms(**json.loads(row["terms"])),
     )
