@@ -11,7 +11,8 @@ def processes_of(workspace: Path, experiment: str = "") -> list[int]:
     """Living processes of an attempt: its supervisor, those with its marker in their environment or command line."""
     attempts = workspace / ".evo" / "attempts" / experiment
     mark = str(attempts).encode()
-    found = [pid for record in attempts.glob("**/supervisor.json") if (pid := supervisor(record))]
+    folders = (Path(folder) for folder, _, files in os.walk(attempts) if "supervisor.json" in files)
+    found = [pid for folder in folders if (pid := supervisor(folder / "supervisor.json"))]
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue

@@ -9,6 +9,8 @@ from typing import Any
 
 from workspaces import Answer, evo, make_command_workspace
 
+from evo.ops.track import Places, is_running
+
 TRAIN = """\
 import json, os, pathlib, sys, time
 steps, skill, pause = int(sys.argv[1]), sys.argv[2], float(sys.argv[3])
@@ -51,9 +53,9 @@ def status(root: Path, **env: str) -> dict[str, Any]:
 
 def wait_for_mirror(root: Path, *, patience_s: float = 60.0) -> None:
     deadline = time.monotonic() + patience_s
-    while status(root)["is_running"]:
+    while is_running(Places(root / ".evo" / "track")):
         assert time.monotonic() < deadline, (root / ".evo/track/tracker.log").read_text()
-        time.sleep(0.3)
+        time.sleep(0.05)
 
 
 def newest(root: Path) -> str:

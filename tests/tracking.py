@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-
-WANDB = Path(sys.executable).with_name("wandb")
 
 
 def offline_runs(folder: Path) -> dict[str, Path]:
@@ -58,5 +56,8 @@ def table(run: Path, name: str) -> list[dict[str, Any]]:
 
 
 def _leet(run: Path, *words: str) -> str:
-    argv = [str(WANDB), "leet", "inspect", str(run), *words, "--json"]
+    """What `wandb leet inspect` calls, without the half second that its command line takes to start."""
+    reader = Path(find_spec("wandb").submodule_search_locations[0], "bin", "wandb-core")
+    (log,) = run.glob("*.wandb")
+    argv = [reader, "leet", "inspect", "--no-observability", *words, "--json", "-run-file", log]
     return subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60).stdout
