@@ -1,0 +1,143 @@
+"""Moves of a recipe's parameters: legal, new, reproducible, and better than the best of as many random draws."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+
+from evo.config import ParamSpec
+from evo.ideas.moves import SPREAD, Observation, next_move
+from evo.ideas.space import Axis, latin, space_of
+from evo.ideas.surrogate import Surrogate, expected_gain
+from evo.workspace.params import apply_params
+from evo.workspace.recipes import find_recipe, names
+
+RATE = ParamSpec("float", default=1e-3, min=1e-5, max=1e-1)
+SHARE = ParamSpec("float", default=0.2, min=0.0, max=1.0)
+SPECS = {"rate": RATE, "beta": SHARE, "warmup": SHARE, "decay": RATE, "drop": SHARE, "scale": RATE}
+
+
+def test_ranges_are_walked_on_the_scale_that_matters() -> None:
+    space = space_of(
+        {
+            "rate": RATE,
+            "wide": ParamSpec("float", default=5e-5, min=0, max=1),
+            "batch": ParamSpec("int", default=8, min=1, max=512),
+            "share": SHARE,
+            "flag": ParamSpec("bool", default=True),
+            "loss": ParamSpec("str", default="b", choices=["a", "b", "c"]),
+            "text": ParamSpec("str", default="x"),
+            "open": ParamSpec("int", default=3),
+            "fixed": ParamSpec("int", default=10, min=1, max=100, tune=False),
+        }
+    )
+    axes = {axis.name: axis for axis in space.axes}
+    assert axes.keys() == {"rate", "wide", "batch", "share", "flag", "loss"}
+    assert axes["rate"].value(0.5) == pytest.approx(1e-3)
+    assert (axes["wide"].value(0.0), axes["wide"].value(1.0)) == (pytest.approx(5e-6), 5e-4)
+    assert [axes["batch"].value(x) for x in (0.0, 1 / 3, 1.0)] == [1, 8, 512]
+    assert axes["share"].value(0.25) == 0.25
+    assert space_of({"open": ParamSpec("float", default=0.5, above=0, below=1)}).axes[0].value(1.0) < 1.0
+    assert [axes["loss"].value(x) for x in (0.1, 0.5, 1.0)] == ["a", "b", "c"]
+    assert space.params(space.point({})) == space.defaults
+    assert axes["rate"].place(1.0) == 1.0
+
+
+def test_a_latin_hypercube_has_one_point_in_each_layer() -> None:
+    points = latin(random.Random(1), count=5, axes=3, margin=0.0)
+    for axis in range(3):
+        assert sorted(int(point[axis] * 5) for point in points) == [0, 1, 2, 3, 4]
+
+
+def test_the_surrogate_goes_through_what_is_certain_and_is_unsure_far_away() -> None:
+    points = [(0.0, 0.0), (1.0, 0.0), (0.5, 0.5)]
+    model = Surrogate(points, [0.0, 1.0, 0.7], [1e-9] * 3)
+    assert model.predict((1.0, 0.0)).mean == pytest.approx(1.0, abs=1e-3)
+    assert model.predict((1.0, 0.0)).sd < 0.01 < model.predict((0.0, 1.0)).sd
+    noisy = Surrogate(points, [0.0, 1.0, 0.7], [10.0] * 3)
+    assert noisy.predict((1.0, 0.0)).mean == pytest.approx(1.7 / 3, abs=0.1)
+
+
+def test_expected_improvement_has_its_known_values() -> None:
+    model = Surrogate([(0.5,)], [0.0], [1e-9])
+    far = model.predict((0.5,))._replace(mean=0.0, sd=1.0)
+    assert expected_gain(far, 0.0) == pytest.approx(1 / math.sqrt(2 * math.pi))
+    assert expected_gain(far._replace(mean=1.0), 0.0) == pytest.approx(1.0833, abs=1e-4)
+
+
+def test_moves_of_every_shipped_recipe_are_legal() -> None:
+    for name in names(None):
+        config = find_recipe(None, name).config
+        space = space_of(config.params)
+        rng, seen = random.Random(3), []
+        for k in range(SPREAD + 3 if space.axes else 0):
+            move = next_move(space, seen, [], rng)
+            assert move is not None
+            required = {"argv": "true"} if "argv" in config.params else {}
+            apply_params(config, move.params | required)
+            seen.append(Observation(move.params, 0.01 * k, 1e-3))
+
+
+def test_the_first_moves_spread_out_and_none_is_made_twice() -> None:
+    space, rng = space_of(SPECS), random.Random(5)
+    seen: list[Observation] = []
+    running: list[dict[str, object]] = []
+    for k in range(8):
+        move = next_move(space, seen, running, rng)
+        assert move is not None
+        assert move.params not in [*(one.params for one in seen), *running]
+        running.append(move.params)
+        if k == 0:
+            assert (move.params, move.why) == (space.defaults, "the recipe's defaults")
+        if len(running) == 2:
+            seen.append(Observation(running.pop(0), None if k == 2 else 0.02 * k, 2e-3))
+    assert "moves" in (move.why if move else "")
+    again = [next_move(space, seen, running, random.Random(9)) for _ in range(2)]
+    assert again[0] == again[1]
+
+
+def test_a_recipe_that_has_nothing_to_move_has_no_move() -> None:
+    assert next_move(space_of({"argv": ParamSpec("str", required=True)}), [], [], random.Random(1)) is None
+    flag = space_of({"flag": ParamSpec("bool", default=False)})
+    both = [Observation({"flag": value}, 0.0, 1e-3) for value in (False, True)]
+    assert next_move(flag, both, [], random.Random(1)) is None
+
+
+def test_twelve_moves_beat_the_best_of_twelve_random_draws() -> None:
+    """Six parameters with interactions and noise, another optimum in each world: by truth, in at least 14 of 20."""
+    space = space_of(SPECS)
+    assert sum(_world_is_won(space, seed) for seed in range(20)) >= 14
+
+
+def _world_is_won(space: object, seed: int) -> bool:
+    rng = random.Random(seed)
+    optimum = [rng.uniform(0.1, 0.9) for _ in SPECS]
+    ties = [rng.uniform(-1.0, 1.0) for _ in SPECS]
+
+    def truth(point: tuple[float, ...]) -> float:
+        d = [x - o for x, o in zip(point, optimum, strict=True)]
+        bent = sum(t * a * b for t, a, b in zip(ties, d, d[1:], strict=False))
+        return 0.2 + 0.65 * math.exp(-2.0 * (sum(x * x for x in d) + bent))
+
+    def measured(point: tuple[float, ...]) -> float:
+        return sum(rng.random() < truth(point) for _ in range(200)) / 200
+
+    drawn = [tuple(rng.random() for _ in SPECS) for _ in range(12)]
+    seen: list[Observation] = []
+    running: list[dict[str, object]] = []
+    while len(seen) < 12:
+        while len(running) < 2 and len(seen) + len(running) < 12:
+            move = next_move(space, seen, running, rng)  # type: ignore[arg-type]
+            assert move is not None
+            running.append(move.params)
+        params = running.pop(0)
+        seen.append(Observation(params, measured(space.point(params)) - 0.3, 2e-3))  # type: ignore[attr-defined]
+    best = max(seen, key=lambda one: one.gain or -1.0)
+    return truth(space.point(best.params)) > max(map(truth, drawn))  # type: ignore[attr-defined]
+
+
+def test_an_axis_keeps_whole_numbers_whole() -> None:
+    axis = Axis("n", 1, 30, True, True)
+    assert all(isinstance(axis.value(x / 10), int) for x in range(11))
