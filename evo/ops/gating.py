@@ -21,7 +21,7 @@ from evo.ops import epoch
 from evo.ops.heldout import Side, decide_on, side, sides_of, terms_of
 from evo.ops.progress import OnTick, silent
 from evo.session import Session
-from evo.store import attempts, experiments, gate_rows, lineage
+from evo.store import attempts, experiments, findings, gate_rows, lineage
 
 
 def question(candidate: Side, reference: Side, zeta: float) -> asking.Question:
@@ -60,6 +60,8 @@ def certify(session: Session, identifier: str, on_tick: OnTick = silent) -> Cert
         raise Denied(f"{identifier} is contaminated: {experiment.state_reason}", hint=f"evo show {identifier}")
     if experiment.state != "open":
         raise Refused(f"{identifier} is {experiment.state}; only an open experiment can be certified")
+    if findings.blocks(session.db, identifier):  # seldom; a check that failed is tried again when it is asked for
+        import_module("evo.ops.checks.commands").forget(session, identifier)
     if reason := unfit(session, experiment):
         raise Refused(f"{identifier}: {reason}", hint=f"evo show {identifier}")
     if experiment.epoch != session.epoch:
@@ -93,6 +95,7 @@ def ask(session: Session, candidate: Side, reference: Side, *, zeta: float, on_t
     rules = rules_of(session)
     seal.load_split(session.layout.root, "heldout")  # a broken seal costs no look
     sides = sides_of(session, judge, candidate, reference, on_tick)  # nor does a guard that could never hold
+    import_module("evo.ops.checks.commands").before_question(session, candidate.experiment.id, on_tick)
     import_module("evo.ops.checks.verify").before_question(session, judge, candidate.experiment.id, on_tick)
     ours, theirs = candidate.experiment.id, reference.experiment.id
     limit = rules.looks if rules.mode != "every-run" else 10**9
