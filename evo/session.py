@@ -26,6 +26,8 @@ class Session:
     layout: Layout
     config: EvoConfig
     db: sqlite3.Connection
+    is_rehearsal: bool = False
+    """The database is a copy in memory, and no file is to be written."""
 
     @property
     def epoch(self) -> str | None:
@@ -87,6 +89,20 @@ def open_session(start: Path | None = None, *, readonly: bool = False) -> Iterat
             if caps is not None:
                 with suppress(sqlite3.Error):  # of a database that is broken, something else tells
                     _left_of.update(caps=caps, balance=ledger.balance(db))
+
+
+@contextmanager
+def open_rehearsal(start: Path | None = None) -> Iterator[Session]:
+    """The workspace with a copy of its database in memory: what is written there is gone at the end."""
+    layout = find_root(start or Path.cwd())
+    config = load_config(layout)
+    caps = caps_of(config.budget)
+    with database.opened(layout.db, readonly=True) as real, database.copied(real) as db:
+        try:
+            yield Session(layout, config, db, is_rehearsal=True)
+        finally:
+            if caps is not None:
+                _left_of.update(caps=caps, balance=ledger.balance(real))
 
 
 _left_of: dict[str, Any] = {}

@@ -75,11 +75,22 @@ COMMANDS = (
     Command("discards", "discards", "read", "What was given up, and why."),
     Command("note", "note", "read", "Write a note or an insight on an experiment."),
     Command("notes", "notes", "read", "Read notes."),
+    Command(
+        "brief",
+        "brief",
+        "read",
+        "All that a driver must know, on one bounded page.",
+        plain="evo.report.brief:brief_reply",
+    ),
+    Command("budget", "budget", "read", "What was spent, what is left, and how many runs that is."),
     Command("eval", "eval", "read", "Evaluate without touching the tree; never a score."),
     Command("wandb", "wandb", "out", "The mirror of the tree in wandb, trackio or MLflow: sync, status."),
     Command("export", "export", "out", "Write an experiment's weights as a folder that anybody can load."),
     Command("push", "push", "out", "Put weights and model card on the Hugging Face hub."),
     Command("card", "card", "out", "The model card: lineage, data, score, certificate."),
+    Command("direct", "direct", "agents", "Say something to whoever drives the tree."),
+    Command("ack", "ack", "agents", "Acknowledge what the person said."),
+    Command("schema", "schema", "agents", "A command's options, and the JSON schema of its data."),
     Command("search", "search", "agents", "serve: the policies and the gate over JSON lines."),
 )
 

@@ -20,9 +20,10 @@ def note(
     insight: Annotated[
         str | None, typer.Option("--insight", metavar="TEXT", help="The one line to remember of it.")
     ] = None,
+    key: Annotated[str | None, typer.Option("--key", help="Idempotency key: the same key is the same note.")] = None,
 ) -> Reply:
     """evo note exp_0007 --insight "rank 64 overfits after one epoch"
 
     Write a note on an experiment, or its insight: the one line that later proposals will read.
     """
-    return write_note(exp, text=text, insight=insight)
+    return write_note(exp, text=text, insight=insight, key=key)

@@ -61,10 +61,19 @@ RENDERERS = {
     "CardView": "evo.cli.render.publish:card",
     "DiagnoseView": "evo.cli.render.diagnose:diagnosis",
     "FormatView": "evo.cli.render.diagnose:format",
+    "BriefView": "evo.cli.render.agent:brief",
+    "BudgetView": "evo.cli.render.agent:budget",
+    "DirectionsView": "evo.cli.render.agent:directions",
+    "MethodLogView": "evo.cli.render.agent:method_log",
+    "PlanView": "evo.cli.render.agent:plan",
+    "EntryView": "evo.cli.render.agent:entry",
+    "DryRunView": "evo.cli.render.agent:dry_run",
+    "SchemaView": "evo.cli.render.agent:schema",
+    "SchemasView": "evo.cli.render.agent:schemas",
     "MessageView": "evo.cli.render.common:message",
     "KeyValueView": "evo.cli.render.common:key_value",
 }
-SHOWS_STEPS = {"NextView"}
+SHOWS_STEPS = {"NextView", "BriefView"}
 """Views that are the next steps themselves."""
 
 

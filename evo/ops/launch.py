@@ -43,8 +43,9 @@ from evo.runner.executors.base import Executor, Handle
 from evo.runner.launcher import page_argv
 from evo.runner.process import current
 from evo.session import Session
-from evo.store import artifacts, attempts, lineage, meta
+from evo.store import artifacts, attempts, lineage, meta, methods
 from evo.validation import plain
+from evo.workspace.mission import read_mission
 from evo.workspace.recipes import load_recipe
 from evo.workspace.repository import commit_worktree, ensure_worktree
 
@@ -331,6 +332,9 @@ def submit(session: Session, work: Work, judge: Judge, *, executor: Executor, op
     folder = session.layout.attempt(experiment.id, attempt.n)
     keep(session, judge.engine.server, folder)
     job = build_job(session, experiment, content, judge, attempt, options=options)
+    constraints = read_mission(session.layout.root).constraints
+    page = methods.page_of(session.db, experiment, constraints=constraints)
+    (folder.root / methods.NAME).write_text(page, encoding="utf-8")
     if attempt.wall_reserved is not None:
         job = import_module("evo.ops.budget").within(session, attempt, job)
     if options.evaluate_only:

@@ -15,8 +15,8 @@ LONGEST = 10_000
 LONGEST_INSIGHT = 500
 
 
-def write_note(exp: str, *, text: str | None, insight: str | None) -> Reply:
-    """Add the note, set the insight, or both. UsageError for neither, for an empty or an overlong one."""
+def write_note(exp: str, *, text: str | None, insight: str | None, key: str | None = None) -> Reply:
+    """Add the note (under a key once), set the insight, or both. UsageError for neither, for an empty or an overlong one."""
     name = parse_experiment_id(exp)
     said = None if text is None else _checked(text, "note", longest=LONGEST)
     learnt = None if insight is None else _checked(" ".join(insight.split()), "insight", longest=LONGEST_INSIGHT)
@@ -25,7 +25,7 @@ def write_note(exp: str, *, text: str | None, insight: str | None) -> Reply:
     with open_session() as session:
         experiments.get(session.db, name)
         if said is not None:
-            notes.add(session.db, said, experiment=name)
+            notes.add(session.db, said, experiment=name, key=key)
         if learnt is not None:
             experiments.set_insight(session.db, name, learnt)
     facts = {"note": said, "insight": learnt}

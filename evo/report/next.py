@@ -20,7 +20,7 @@ from evo.report import diagnose
 from evo.report.live import Live, live
 from evo.report.propose import step_from
 from evo.session import Session, open_session
-from evo.store import attempts, experiments, gate_rows, listings, meta, nodes
+from evo.store import attempts, directions, experiments, gate_rows, ledger, listings, meta, nodes
 
 
 def next_reply(*, limit: int) -> Reply:
@@ -32,6 +32,7 @@ def next_reply(*, limit: int) -> Reply:
 def steps_of(session: Session) -> Iterator[Hint]:
     """All steps there are, most useful first."""
     now = live(session)
+    yield from directed(session)
     yield from unfinished(now)
     root = experiments.get(session.db, ROOT)
     is_root_live = any(entry.id == ROOT for entry in now.running + now.stale) or ROOT in now.trained
@@ -39,15 +40,33 @@ def steps_of(session: Session) -> Iterator[Hint]:
         if not is_root_live:
             yield Hint(f"evo run {ROOT}", "the baseline has no score yet, and every gain is counted from it")
         return
-    yield from planned(session, now)
+    spent = spent_caps(session)
+    if spent:
+        yield Hint("evo budget", f"spent: {', '.join(spent)}; no further run starts unless the cap is raised")
+    else:
+        yield from planned(session, now)
     found = diagnose.firing(session)
     yield from diagnose.steps(found, "block")
     mind = form_beliefs(session)
     yield from evidence_asks(session, mind)
     yield from left_behind(session)
-    yield branch(session, mind)
+    if not spent:
+        yield branch(session, mind)
     yield from diagnose.steps(found, "warn")
     yield from ending(session)
+
+
+def directed(session: Session) -> Iterator[Hint]:
+    """What the person says, until it is acknowledged."""
+    for said in directions.open_ones(session.db, limit=3):
+        yield Hint(f"evo ack {said.id}", f"the person says: {_short(said.text, 400)}")
+
+
+def spent_caps(session: Session) -> list[str]:
+    """Caps that nothing is left of, so that no run would start."""
+    caps = session.caps
+    left = {} if caps is None else ledger.balance(session.db).left(caps)
+    return [ledger.NAMES[name] for name in ("attempts", "wall_seconds", "gpu_seconds") if left.get(name, 1.0) <= 0]
 
 
 def unfinished(now: Live) -> Iterator[Hint]:
@@ -132,6 +151,6 @@ def ending(session: Session) -> Iterator[Hint]:
         yield Hint("evo release", f"when you are done: the vault says once how good {committed} really is")
 
 
-def _short(text: str) -> str:
+def _short(text: str, most: int = 60) -> str:
     words = " ".join(text.split())
-    return words if len(words) <= 60 else words[:59] + "…"
+    return words if len(words) <= most else words[: most - 1] + "…"

@@ -90,6 +90,16 @@ def opened(path: Path, *, readonly: bool = False) -> Iterator[sqlite3.Connection
 
 
 @contextlib.contextmanager
+def copied(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """A copy in memory, to be written to and thrown away."""
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as copy:
+        db.backup(copy)
+        copy.row_factory = sqlite3.Row
+        copy.execute("PRAGMA foreign_keys = ON")
+        yield copy
+
+
+@contextlib.contextmanager
 def transaction(db: sqlite3.Connection) -> Iterator[None]:
     """BEGIN IMMEDIATE … COMMIT, or ROLLBACK when anything is raised. Not nestable.
 

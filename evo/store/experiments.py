@@ -16,7 +16,7 @@ from evo.domain.experiment import BARREN, MOVES, RETURNS, ROOT, Experiment, Stan
 from evo.domain.score import Score
 from evo.errors import NotFound, Refused, nearest
 from evo.lightdata import dataclass, field
-from evo.store import events
+from evo.store import events, requests
 from evo.store.checks import finite, finite_score
 from evo.store.db import transaction
 
@@ -133,9 +133,16 @@ def is_frozen(db: sqlite3.Connection, id: str) -> bool:
     return bool(row[0])
 
 
-def move(db: sqlite3.Connection, id: str, new: Standing, *, reason: str = "", class_: str = "") -> Experiment:
-    """Change the standing. Refused says how the experiment stands and which moves are legal from there."""
+def move(
+    db: sqlite3.Connection, id: str, new: Standing, *, reason: str = "", class_: str = "", key: str | None = None
+) -> Experiment:
+    """Change the standing; under a key that is known nothing is changed again.
+
+    Refused says how the experiment stands and which moves are legal from there.
+    """
     with transaction(db):
+        if requests.was_made(db, key, f"{new} {id} {class_} {reason}"):
+            return get(db, id)
         return move_within(db, id, new, reason=reason, class_=class_)
 
 

@@ -1,6 +1,6 @@
-"""What a run will take, from what earlier ones took.
+"""What earlier attempts tell of the next: how long it takes, and how such attempts have failed.
 
-Invariant: read-only; from the newest good attempts, so that the cost does not grow with the tree.
+Invariant: read-only; from the newest attempts, so that the cost does not grow with the tree.
 """
 
 from __future__ import annotations
@@ -44,6 +44,34 @@ def recipes(db: sqlite3.Connection, *, limit: int = 10) -> list[str]:
     """Recipes of the newest experiments, each once, newest first."""
     rows = db.execute("SELECT recipe FROM experiment WHERE number > 0 ORDER BY number DESC LIMIT 200")
     return list(dict.fromkeys(str(row[0]) for row in rows))[:limit]
+
+
+def last_failure(db: sqlite3.Connection) -> str:
+    """The class of the newest attempt's failure; empty where it went well, or nothing has ended."""
+    row = db.execute(
+        "SELECT outcome, failure FROM attempt WHERE outcome IS NOT NULL AND outcome <> 'lost' ORDER BY id DESC LIMIT 1"
+    ).fetchone()
+    return "" if row is None or row["outcome"] == "ok" else str(row["failure"] or row["outcome"])
+
+
+class FailureClass(NamedTuple):
+    """Attempts without a score of one class; `last` is the newest of them."""
+
+    class_: str
+    count: int
+    last: str
+    message: str
+
+
+def failure_classes(db: sqlite3.Connection, *, limit: int = 5) -> list[FailureClass]:
+    """Of the newest thousand attempts, the class that was seen last first."""
+    rows = db.execute(
+        "SELECT failure, count(*) n, max(id), experiment, message"
+        " FROM (SELECT * FROM attempt ORDER BY id DESC LIMIT 1000)"
+        " WHERE outcome IS NOT NULL AND outcome <> 'ok' GROUP BY failure ORDER BY max(id) DESC LIMIT ?",
+        (limit,),
+    )  # SQLite takes the other columns from the row that holds the maximum
+    return [FailureClass(row["failure"], row["n"], row["experiment"], row["message"]) for row in rows]
 
 
 def _median(values: list[float]) -> float:

@@ -60,3 +60,24 @@ def open_before(db: sqlite3.Connection, epoch: str, *, limit: int) -> list[str]:
 def newest(db: sqlite3.Connection, *, limit: int) -> list[Experiment]:
     rows = db.execute("SELECT * FROM experiment ORDER BY number DESC LIMIT ?", (limit,))
     return [from_row(row) for row in rows]
+
+
+def open_ideas(db: sqlite3.Connection) -> int:
+    """How many ideas wait to be taken."""
+    return int(db.execute("SELECT count(*) FROM idea WHERE state = 'open'").fetchone()[0])
+
+
+def idea_titles(db: sqlite3.Connection, *, limit: int) -> list[tuple[int, str]]:
+    """Ideas that wait, newest first."""
+    rows = db.execute("SELECT id, title FROM idea WHERE state = 'open' ORDER BY id DESC LIMIT ?", (limit,))
+    return [(row["id"], row["title"]) for row in rows]
+
+
+def tried(db: sqlite3.Connection, parent: str, *, limit: int = 500) -> list[tuple[str, str]]:
+    """(recipe, parameters as JSON) of the children of `parent`, and of whatever has failed anywhere, newest first."""
+    rows = db.execute(
+        "SELECT recipe, params FROM experiment WHERE number > 0 AND (parent = ? OR state IN ('failed', 'contaminated')"
+        " OR state_class IN ('build', 'data')) ORDER BY number DESC LIMIT ?",
+        (parent, limit),
+    )
+    return [(row["recipe"], row["params"]) for row in rows]

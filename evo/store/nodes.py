@@ -87,6 +87,17 @@ def best(db: sqlite3.Connection, epoch: str) -> str | None:
     return None if row is None else str(row["id"])
 
 
+def since_best(db: sqlite3.Connection, epoch: str) -> int:
+    """How many experiments of this epoch were scored since the one of highest gain was made; 0 before the first."""
+    row = db.execute(
+        "SELECT count(*) FROM experiment WHERE epoch = :epoch AND gain IS NOT NULL AND number > coalesce((SELECT number"
+        " FROM experiment WHERE epoch = :epoch AND gain > 0 AND number > 0 AND state <> 'contaminated'"
+        " ORDER BY gain DESC, number LIMIT 1), 0)",
+        {"epoch": epoch},
+    ).fetchone()
+    return int(row[0])
+
+
 def next_pending(db: sqlite3.Connection) -> str | None:
     """The oldest pending experiment that no attempt is at, and no round of partial runs has set aside."""
     row = db.execute(

@@ -51,6 +51,22 @@ def names(layout: Layout | None) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
+def own_names(layout: Layout) -> list[str]:
+    """Recipes that the workspace brings itself."""
+    home = layout.recipes
+    return sorted(folder.name for folder in home.iterdir() if (folder / CONFIG).is_file()) if home.is_dir() else []
+
+
+def recalled(layout: Layout, name: str) -> RecipeConfig | None:
+    """The recipe called `name` as it was validated last; None where nobody has read it since it changed. Nothing is
+    parsed, and no library is imported for it."""
+    try:
+        text = read_config(find_folder(layout, name) / CONFIG)
+        return restore(RecipeConfig, json.loads(_copy_path(layout, text).read_bytes()))
+    except (OSError, ValueError, NotFound):
+        return None
+
+
 def find_folder(layout: Layout | None, name: str) -> Path:
     """The folder of a recipe: a path when `name` has a slash, else by name. NotFound says what is near."""
     if "/" in name or name in (".", ".."):

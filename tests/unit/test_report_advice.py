@@ -68,7 +68,7 @@ def test_the_way_of_a_young_tree(session: Session) -> None:
     """Each step is what the one before it asked for."""
     assert steps(session) == ["evo run exp_0000"]
     begin(session)
-    assert steps(session) == ["evo new --parent exp_0000 --recipe sft -m 'what you expect, and why'"]
+    assert steps(session) == ["evo new --parent exp_0000 --recipe sft -m 'sft as it is, from exp_0000'"]
     child = plant(session.db)
     assert steps(session)[0] == "evo run --next"
     score(session.db, child, right(30))
