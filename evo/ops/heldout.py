@@ -128,7 +128,7 @@ def is_answered(session: Session, judge: Judge, sides: Sides) -> bool:
     folders = [primary(session, judge, run, split="heldout").folder for run in asked]
     guarded = [*sides.candidate.runs, *(side(session, ROOT).runs if sides.guards else [])]
     folders += [guard_part(session, judge, guard, run).folder for guard in sides.guards for run in guarded]
-    return all(map(is_kept, folders))
+    return all(kept_results(folder) is not None for folder in folders)
 
 
 def guard_readings(
