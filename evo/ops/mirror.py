@@ -34,8 +34,8 @@ from evo.workspace.layout import Layout
 
 PACE_S = 1.0
 REST = 5.0
-"""It rests this many times as long as its last look took, so that a large tree costs no more of a core."""
-LINGER_S = 5.0
+"""It rests this many times as long as its last look at the tree took, so that a large tree costs no more of a core."""
+LINGER_S = 2.0
 """How long after the last touch of `wanted` it stays although nothing runs: a run begins a moment after the touch."""
 TREE_PACE_S = 60.0
 """The page of the whole tree is written no more often than this while experiments run."""
@@ -270,11 +270,12 @@ def watch(layout: Layout, choice: Choice, places: Places) -> Told:
             began, seen = time.monotonic(), _touch_of(places.wanted)
             with open_session(layout.root, readonly=True) as session:
                 found = survey(session, found)
+            looked = time.monotonic() - began
             is_idle = not any(entry.is_live for entry in found.entries) and _age(places.wanted) > LINGER_S
             mirror.tell(found, is_last=is_idle)
             if is_idle:
                 break
-            time.sleep(max(PACE_S, REST * (time.monotonic() - began)))
+            time.sleep(max(PACE_S, REST * looked))
     return Told(mirror.told, choice, seen=seen)
 
 

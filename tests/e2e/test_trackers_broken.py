@@ -205,7 +205,7 @@ def test_a_named_tracker_that_is_not_installed_is_one_warning(plain: tuple[Path,
 def test_a_mirror_that_is_killed_is_made_up_for(plain: tuple[Path, float]) -> None:
     """Killed in the middle of a run: the run is as always, and the next sync writes the whole page."""
     root = plain[0]
-    setting = training(root, skill="0.6", steps=6, pause=0.7)
+    setting = training(root, skill="0.6", steps=6, pause=0.5)
     experiment = new(root, setting, "its mirror dies", "--parent", "exp_0000", "--seed", unused_seed())
     killed: list[int] = []
     killer = threading.Thread(target=kill_mirror, args=(root, experiment, killed))
