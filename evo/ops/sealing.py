@@ -13,6 +13,7 @@ from evo.data.reader import read_items
 from evo.data.split import Splits, groups_of, parse_shares, split_gold
 from evo.domain.item import Item
 from evo.errors import UsageError
+from evo.files import write_json
 from evo.gate.asking import EVIDENCE
 from evo.gate.noise import SUPERVISED
 from evo.gate.power import ASSUMED, asking_gain, smallest_gain
@@ -100,6 +101,7 @@ def write(layout: Layout, config: EvoConfig, plan_: Plan) -> tuple[str, ...]:
     tracked = repository.tracked(layout.root, ["."]) if repository.is_repo(layout.root) else []
     source = plan_.source[0] if plan_.source else None
     seal.seal(layout.root, plan_.splits, mid=plan_.mid, seed=config.splits.seed, source=source, tracked=tracked)
+    write_json(layout.sealed / "sources.json", [str(path.absolute()) for path in plan_.source], mode=0o600)
     return tuple(f"{path} still holds the sealed items in the clear: move it off this machine" for path in plan_.source)
 
 

@@ -30,11 +30,11 @@ from evo.gate.statistics import score_error
 from evo.lightdata import replace
 from evo.ops import isolation
 from evo.ops.budget import charged
+from evo.ops.checks import leaks
 from evo.ops.judge import Judge, eval_job, evaluate_stage, pinned_items, present_judge, write_items
 from evo.ops.launch import RunOptions, Work, prepare, run_facts, train_stage, warm_executor
-from evo.ops.checks.leaks import sealed_copies
 from evo.ops.progress import OnTick, Tick, silent
-from evo.ops.run import RunRequest, condemn, options_of, refuse_leaks
+from evo.ops.run import RunRequest, options_of
 from evo.ops.smoke_faults import Place, faults_of, marks_of
 from evo.runner import process, recover, watch
 from evo.runner.environment import make_folders
@@ -76,11 +76,12 @@ def on_demand(session: Session, request: RunRequest, on_tick: OnTick = silent) -
         raise Refused(f"{experiment.id} is {experiment.state}: {experiment.state_reason}")
     if attempts.live_of(session.db, experiment.id) is not None:
         raise Busy(f"{experiment.id} is running", hint=f"evo wait {experiment.id}")
-    if found := sealed_copies(session, ensure_worktree(session.layout, experiment)):
-        condemn(session, experiment, found)
+    if found := leaks.sealed_copies(session, ensure_worktree(session.layout, experiment)):
+        leaks.condemn(session, experiment, found)
     options, judge = options_of(session, request), present_judge(session)
     work = Work(experiment, prepare(session, experiment))
-    refuse_leaks(session, experiment, work.content)
+    if work.content.data is not None:
+        leaks.refuse_leaks(session, experiment, work.content.recipe, work.content.data)
     with warm_executor(options.executor) as executor, one_at_a_time(session, key_of(session, work, judge)):
         return tried(session, work, judge, executor=executor, options=options, on_tick=on_tick)
 

@@ -11,7 +11,7 @@ import ctypes
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Any, NamedTuple
 
 _PDEATHSIG, _DUMPABLE, _SUBREAPER = 1, 4, 36
@@ -141,13 +141,15 @@ def _environ(pid: int) -> list[bytes]:
         return []
 
 
-def end_all(members: Callable[[], set[int]], *, grace_s: float, between: Callable[[], None]) -> set[int]:
+def end_all(
+    members: Callable[[], set[int]], *, grace_s: float, between: Callable[[], None], spared: Set[int] = frozenset()
+) -> set[int]:
     """SIGTERM, `grace_s` seconds, then SIGKILL, until `members()` is empty. Returns those that could not be ended.
 
-    `between` is called while waiting: it reaps, and keeps a heartbeat going.
+    `between` is called while waiting: it reaps, and keeps a heartbeat going. `spared` get no SIGTERM.
     """
     found = members()
-    _send(found, signal.SIGTERM, signal.SIGCONT)
+    _send(found - spared, signal.SIGTERM, signal.SIGCONT)
     found = _wait_gone(members, grace_s, between) if found else found
     deadline = time.monotonic() + _PATIENCE_S
     while found and time.monotonic() < deadline:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, NoReturn
 
 from evo.runner import proc, records
+from evo.runner.sandbox import landlock
 
 TICK_S = 0.1
 _CONTROLLER_EVERY_S = 0.5
@@ -34,6 +35,8 @@ class Order(NamedTuple):
     env: dict[str, str]
     log: str
     timeout_s: float | None = None
+    rules: Mapping[str, list[str]] | None = None
+    is_wrapped: bool = False
 
 
 class Ending(NamedTuple):
@@ -98,13 +101,20 @@ class Family:
         self._folder = folder
         self._is_exclusive = is_exclusive
         self._root = 0
+        self._is_wrapper = False
         self._status: int | None = None
         self._is_childless = False
         self._companions: set[int] = set()
         """Those beside the adopted process that have not ended."""
 
-    def adopt(self, root: int) -> None:
+    def adopt(self, root: int, *, is_wrapper: bool = False) -> None:
+        """`is_wrapper`: bubblewrap, whose end is the end of all that it holds, at once."""
         self._root, self._status, self._is_childless = root, None, False
+        self._is_wrapper = is_wrapper
+
+    def spared(self) -> set[int]:
+        """Who is not asked to end, since the others would have no time to."""
+        return {self._root} if self._is_wrapper else set()
 
     def status(self) -> int | None:
         """Wait status of the adopted process once it has ended. Orphans are reaped on the way."""
@@ -179,7 +189,7 @@ class MidService:
             self._give_up()
             return
         self._starts, self._since = self._starts + 1, now
-        self._pid = _launch(self._order, self._mask)
+        self._pid = launch(self._order, self._mask)
         self._family.accompany(self._pid)
 
     def _open_question(self) -> str:
@@ -203,7 +213,7 @@ def run_stage(order: Order, family: Family, *, pulse: Pulse, grace_s: float, loo
     """Run it to its end, to its limit, or until pulse or `look` gives a cause; then end every process that it left."""
     started = time.monotonic()
     deadline = started + order.timeout_s if order.timeout_s else float("inf")
-    family.adopt(_launch(order, pulse.usual_mask))
+    family.adopt(launch(order, pulse.usual_mask), is_wrapper=order.is_wrapped)
     cause = ""
     while not cause and family.status() is None:
         left = deadline - time.monotonic()
@@ -214,10 +224,18 @@ def run_stage(order: Order, family: Family, *, pulse: Pulse, grace_s: float, loo
         pulse.beat()
         family.status()
 
-    left_over = proc.end_all(family.members, grace_s=grace_s, between=between)
+    left_over = proc.end_all(family.members, grace_s=grace_s, between=between, spared=family.spared())
     code = os.waitstatus_to_exitcode(status) if (status := family.status()) is not None else None
+    if code == 1 and order.is_wrapped and _found_no_program(order.log):
+        code = 127
     died_of = -code if code is not None and code < 0 else None
     return Ending(cause or "exited", None if died_of else code, died_of, seconds, len(left_over))
+
+
+def _found_no_program(log: str) -> bool:
+    """What the shell and `launch` say by exit code 127, bubblewrap says in words."""
+    said = records.tail_lines(log, lines=1, limit=2000)
+    return bool(said) and said[0].startswith("bwrap: execvp ")
 
 
 def _is_reaped(pid: int) -> bool:
@@ -227,7 +245,7 @@ def _is_reaped(pid: int) -> bool:
         return True
 
 
-def _launch(order: Order, usual_mask: Iterable[int]) -> int:
+def launch(order: Order, usual_mask: Iterable[int]) -> int:
     """Fork and exec, by hand: subprocess costs more to import than everything else here, and cannot do PDEATHSIG."""
     records.remove(order.log)
     log = os.open(order.log, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
@@ -252,6 +270,8 @@ def _become(order: Order, parent: int, usual_mask: Iterable[int], *, files: Iter
             os.dup2(file, target)
         os.closerange(3, 1 << 20)
         os.chdir(order.cwd)
+        if order.rules is not None:
+            landlock.enter(order.rules)
         os.execvpe(order.argv[0], order.argv, order.env)
     except (OSError, ValueError, IndexError) as error:
         os.write(2, f"evo: cannot start {order.argv} in {order.cwd}: {error}\n".encode(errors="replace"))

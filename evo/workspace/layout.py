@@ -33,6 +33,7 @@ class Layout:
         self.artifacts = self.hidden / "artifacts"
         self.reports = self.hidden / "reports"
         self.cache = self.hidden / "cache"
+        self.run_cache = self.cache / "runs"
         self.slots = self.cache / "slots"
         self.track = self.hidden / "track"
 
