@@ -9,13 +9,32 @@ import struct
 from collections.abc import Sequence
 from pathlib import Path
 
-from test_evaluate_weights import Tensors, adapter, save
-
 from evo.evaluate import deltas
 
 SHAPES = {"model.embed.weight": (24, 16), "model.layers.0.q_proj.weight": (16, 16), "model.norm.weight": (16,)}
 CONFIG = {"model_type": "llama", "hidden_size": 16, "sliding_window": 4096}
+Tensors = dict[str, tuple[str, list[int], bytes]]
+LORA = {"peft_type": "LORA", "r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "v_proj"]}
 Numbers = dict[str, list[float]]
+
+
+def save(path: Path, tensors: Tensors, *, metadata: dict[str, str] | None = None) -> Path:
+    """A safetensors file, written by the format's own words."""
+    header: dict[str, object] = {"__metadata__": metadata} if metadata else {}
+    body = b""
+    for name, (dtype, shape, data) in tensors.items():
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(body), len(body) + len(data)]}
+        body += data
+    text = json.dumps(header).encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(len(text).to_bytes(8, "little") + text + body)
+    return path.parent
+
+
+def adapter(folder: Path, tensors: Tensors, **config: object) -> Path:
+    save(folder / "adapter_model.safetensors", tensors)
+    (folder / "adapter_config.json").write_text(json.dumps(LORA | config))
+    return folder
 
 
 def numbers(seed: int) -> Numbers:

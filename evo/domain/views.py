@@ -138,12 +138,16 @@ class ExperimentView:
     regressed: bool = False
     """Not evaluated: by mid-evaluation it is clearly worse than its parent."""
     forbidden: bool = False
+    dev_exposed: bool = False
+    """It, or one that it descends from, trained on data made from dev failures: its dev score is too good."""
     created: str = ""
     worktree: str = ""
     commit: str | None = None
     insight: str = ""
     reason: str = ""
     shrunken: IntervalView | None = None
+    corrected: float | None = None
+    """Of the best experiment: its score, less what it owes to having been chosen as the best."""
     seeds: int = 0
     slices: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -201,6 +205,16 @@ class RunningView:
 
 
 @dataclass(frozen=True)
+class EpochView:
+    """The evaluation in force since `at`: the `number`-th, and what was changed in it then, in words."""
+
+    hash: str
+    number: int
+    changes: list[str]
+    at: str
+
+
+@dataclass(frozen=True)
 class StatusView:
     """`states` counts each standing; `best` and `committed` are ids (committed: the last one).
 
@@ -217,6 +231,8 @@ class StatusView:
     name: str = ""
     best_by: str = "posterior"
     best_score: ScoreView | None = None
+    corrected: float | None = None
+    """The best score, less what it owes to having been chosen as the best."""
     committed_score: ScoreView | None = None
     base_score: ScoreView | None = None
     attempts: int = 0
@@ -226,6 +242,8 @@ class StatusView:
     """Experiments whose training was cut off: `evo run` goes on at their last checkpoint."""
     diagnoses: list[FindingView] = field(default_factory=list)
     """What `evo diagnose` says of the tree and nobody has settled."""
+    epoch: EpochView | None = None
+    """None before the first evaluation."""
 
 
 @dataclass(frozen=True)
@@ -244,6 +262,9 @@ class TreeNodeView:
     """How many it has, shown or not."""
     old_epoch: bool = False
     """The score is of an earlier evaluation and is not comparable."""
+    corrected: float | None = None
+    """Of the best experiment: its score, less what it owes to having been chosen as the best."""
+    dev_exposed: bool = False
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from evo.ops.launch import lineage_of, weights_folder
 from evo.ops.progress import OnTick, Tick, silent
 from evo.session import Session
 from evo.store import attempts, events, experiments, meta, results
+from evo.store.db import transaction
 
 Graded = dict[int, list[ItemResult]]
 """Attempt -> its dev results."""
@@ -68,10 +69,14 @@ def _change(session: Session, judge: Judge, on_tick: OnTick) -> tuple[str, ...]:
 
 
 def _open(session: Session, judge: Judge, changes: list[str]) -> None:
-    meta.set(session.db, "heldout_hash", seal.read_manifest(session.layout.root).heldout_hash)
-    meta.set(session.db, "epoch_spec", judge.spec)
-    meta.set(session.db, "epoch", judge.eval_hash)
-    events.append(session.db, "epoch", data={"eval_hash": judge.eval_hash, "changes": changes, "at": now()})
+    heldout = seal.read_manifest(session.layout.root).heldout_hash
+    with transaction(session.db):
+        before = meta.get(session.db, "epoch_opened") or {"number": 1 if changes else 0}
+        opened = {"number": before["number"] + 1, "changes": changes, "at": now()}
+        facts = {"heldout_hash": heldout, "epoch_spec": judge.spec, "epoch": judge.eval_hash, "epoch_opened": opened}
+        for key, value in facts.items():
+            meta.set(session.db, key, value)
+        events.append(session.db, "epoch", data={"eval_hash": judge.eval_hash, **opened})
 
 
 def runs_of(session: Session, experiment: Experiment) -> list[int]:

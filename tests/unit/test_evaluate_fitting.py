@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from test_evaluate_weights import TENSORS, adapter, save
+from lookalikes import adapter, save
+from test_evaluate_weights import TENSORS
 
 from evo.evaluate.fitting import misfits
 

@@ -3,38 +3,17 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
+from lookalikes import Tensors, adapter, save
 
 from evo.errors import FileFormatError
 from evo.evaluate.weights import adds_zero, has_pickle, is_noop, shape_differences, weights_hash
 
-Tensors = dict[str, tuple[str, list[int], bytes]]
 TENSORS: Tensors = {
     "embed.weight": ("F32", [2, 2], bytes(range(16))),
     "head.weight": ("BF16", [3], b"\x01\x02\x03\x04\x05\x06"),
 }
-LORA = {"peft_type": "LORA", "r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "v_proj"]}
-
-
-def save(path: Path, tensors: Tensors, *, metadata: dict[str, str] | None = None) -> Path:
-    """A safetensors file, written by the format's own words."""
-    header: dict[str, object] = {"__metadata__": metadata} if metadata else {}
-    body = b""
-    for name, (dtype, shape, data) in tensors.items():
-        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(body), len(body) + len(data)]}
-        body += data
-    text = json.dumps(header).encode()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(len(text).to_bytes(8, "little") + text + body)
-    return path.parent
-
-
-def adapter(folder: Path, tensors: Tensors, **config: object) -> Path:
-    save(folder / "adapter_model.safetensors", tensors)
-    (folder / "adapter_config.json").write_text(json.dumps(LORA | config))
-    return folder
 
 
 def factors(a: bytes, b: bytes, target: str = "q_proj") -> Tensors:
