@@ -34,6 +34,7 @@ TABLES: dict[str, dict[str, str]] = {
         "regex": "evo.evaluate.scorers.regex:Regex",
         "choice": "evo.evaluate.scorers.choice:Choice",
         "math": "evo.evaluate.scorers.math:Math",
+        "rules": "evo.evaluate.scorers.rules:Rules",
         "custom": "evo.evaluate.scorers.custom:Custom",
     },
     "measure": {

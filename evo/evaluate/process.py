@@ -102,7 +102,7 @@ def write_results(job: EvalJob, results: Sequence[ItemResult], *, weights: str, 
 
 
 def score_suite(job: EvalJob, warm: Backend | None, *, weights: str) -> None:
-    """A guard's results and summary in a folder of its own, by the engine that is warm where that is the same kind.
+    """Results and summary of a further suite, by the engine that is warm where that is of the same kind.
 
     It is no part of the score: where it cannot be had, the log says why and no summary is left.
     """
@@ -116,8 +116,8 @@ def score_suite(job: EvalJob, warm: Backend | None, *, weights: str) -> None:
         samples = generation_of(job.generation).samples
         rows = complete(backend.results(items), items, samples=samples, names=Names(job, items))
         write_results(job, rows, weights=weights, seconds=time.perf_counter() - began)
-    except (EvoError, ValueError, TypeError, OSError) as error:
-        sys.stderr.write(f"the guard {out.name} was not scored: {error}\n")
+    except (EvoError, ValueError, TypeError, OSError, RuntimeError, LookupError) as error:
+        sys.stderr.write(f"the suite {out.name} was not scored: {error}\n")
 
 
 def own_weights(job: EvalJob) -> str:

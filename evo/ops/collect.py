@@ -119,6 +119,9 @@ def store_result(session: Session, attempt: Attempt, folder: AttemptFolder, resu
         import_module("evo.ops.checks.diagnose").refresh(session)
     if finished.results and session.config.guards:
         import_module("evo.ops.checks.guards").take_in(session, attempt.experiment, attempt.n, folder.eval_dir)
+    if any(row.output is not None for row in finished.results):
+        checks = import_module("evo.ops.checks.outputs")
+        checks.look_over(session, attempt.experiment, attempt.n, graded=finished.results, eval_dir=folder.eval_dir)
     ending: Ending = "trained" if finished.outcome == "trained" else "stored"
     return Collected(attempt.experiment, attempt.n, ending, result)
 

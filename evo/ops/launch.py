@@ -264,6 +264,8 @@ def build_job(
     job = replace(job, lineage=lineage_of(session, experiment))
     if session.config.guards:
         job = import_module("evo.ops.checks.guards").with_suites(session, judge, job)
+    if job.backend != "command":
+        job = import_module("evo.ops.checks.outputs").with_canaries(session, job)
     write_json(folder.eval_job, plain(job), mode=0o600)
     facts = replace(facts, fidelity=options.fidelity)
     run = session.config.run
