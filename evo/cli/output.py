@@ -40,6 +40,8 @@ RENDERERS = {
     "RecipeDetailView": "evo.cli.render.upkeep:recipe",
     "RecipeCheckView": "evo.cli.render.upkeep:recipe_check",
     "DataStatusView": "evo.cli.render.upkeep:data_status",
+    "DatasetView": "evo.cli.render.upkeep:dataset",
+    "RetractView": "evo.cli.render.upkeep:retracted",
     "LeaksView": "evo.cli.render.upkeep:leaks",
     "ScratchView": "evo.cli.render.upkeep:scratch",
     "FindingsView": "evo.cli.render.upkeep:findings",

@@ -25,6 +25,9 @@ class SideView:
     hypothesis: str
     recipe: str
     score: ScoreView | None
+    dev_exposed: bool = False
+    corrected: float | None = None
+    """Of the best experiment: its score, less what it owes to having been chosen as the best."""
 
 
 @dataclass(frozen=True)

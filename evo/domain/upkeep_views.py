@@ -94,6 +94,34 @@ class RecipeCheckView:
 
 
 @dataclass(frozen=True)
+class DatasetView:
+    """`derived`: dev, where it was made from dev failures. `retracted`: why it was taken back; null while it stands."""
+
+    sha256: str
+    path: str
+    lines: int
+    source: str
+    transform: str
+    parents: list[str]
+    derived: str
+    retracted: str | None
+    experiments: list[str]
+
+
+@dataclass(frozen=True)
+class RetractView:
+    """`datasets`: those taken back now. `experiments`: trained on them, or descended from one that was; `voided`:
+    those of them whose certificates became void."""
+
+    sha256: str
+    path: str
+    datasets: list[str]
+    experiments: list[str]
+    voided: list[str]
+    changed: bool
+
+
+@dataclass(frozen=True)
 class DataStatusView:
     splits: dict[str, int]
     heldout_hash: str
@@ -102,6 +130,8 @@ class DataStatusView:
     certifies: float
     plain_copies: list[str]
     intact: bool
+    datasets: list[DatasetView] = field(default_factory=list)
+    """Registered ones, the newest first."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from importlib import import_module
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 from evo import registry
 from evo.beliefs import foresee
@@ -86,7 +86,7 @@ def run_one(session: Session, request: RunRequest, identifier: str, on_tick: OnT
         return conclude(session, known.stored, warnings, on_tick)
     experiment = experiments.get(session.db, identifier)
     if identifier != ROOT and (found := leaks.sealed_copies(session, ensure_worktree(session.layout, experiment))):
-        condemn(session, experiment, found)
+        leaks.condemn(session, experiment, found)
     if known.is_nothing and (outcome := settled(session, experiment, request, on_tick)) is not None:
         return replace(outcome, warnings=(*warnings, *outcome.warnings))
     with warm_executor(options.executor) as executor:
@@ -181,7 +181,8 @@ def ready(
     if experiment.id != ROOT:
         refuse_held_back(session, experiment.technique)
     content = prepare(session, experiment)
-    refuse_leaks(session, experiment, content)
+    if content.data is not None:
+        leaks.refuse_leaks(session, experiment, content.recipe, content.data)
     if known.cut_off is not None:
         refuse_standing(experiment)
         if import_module("evo.ops.resume").goes_on(session, known.cut_off, content.content_hash, seed=request.seed):
@@ -270,19 +271,6 @@ def refuse_frozen(session: Session, experiment: Experiment, why: str) -> None:
         )
 
 
-def refuse_leaks(session: Session, experiment: Experiment, content: Content) -> None:
-    """Sealed or dev items in the training data: contaminated, before any compute and without an attempt."""
-    if content.data is not None and (found := leaks.refuse(session, experiment, content.recipe, content.data)):
-        condemn(session, experiment, found)
-
-
-def condemn(session: Session, experiment: Experiment, found: str) -> NoReturn:
-    experiments.move(session.db, experiment.id, "contaminated", reason=found, class_="data")
-    raise Denied(
-        f"{experiment.id} is contaminated: {found}", hint="take those lines out of the data, then branch again"
-    )
-
-
 def refuse_repeats(session: Session, experiment: Experiment, content: Content, request: RunRequest) -> None:
     """Content and seed equal to a finished experiment's are not run again, unless asked for."""
     if experiment.id == ROOT:
@@ -361,6 +349,10 @@ def _concluded(session: Session, collected: Collected, warnings: tuple[str, ...]
     if collected.experiment == ROOT:
         return RunOutcome(ROOT, "the baseline has its score", warnings=warnings)
     experiment = experiments.get(session.db, collected.experiment)
+    if (session.layout.attempt(experiment.id, collected.n).root / "opened.json").is_file():
+        late = import_module("evo.ops.checks.opened").condemn_late(session, experiment, collected.n)
+        if late is not None:
+            return RunOutcome(experiment.id, "", late, warnings)
     if experiment.is_regressed:
         why = f"open, not evaluated: {experiment.state_reason}; evo run {experiment.id} evaluates it all the same"
         return RunOutcome(experiment.id, why, warnings=warnings)

@@ -13,13 +13,14 @@ from evo.domain.read_views import CompareView, FlipView, SideView, SliceView
 from evo.domain.run_views import ReadingsView
 from evo.domain.views import Hint, Reply
 from evo.errors import Refused, UsageError
+from evo.report.best import corrected
 from evo.report.changes import between, ends, files_changed
 from evo.report.curves import curve
 from evo.report.guards import guard_views
 from evo.report.pairs import Pairing, by_slice, dev_items, difference, pair_up, score_of, with_parent
 from evo.report.readings import readings_view
 from evo.session import Session, open_session
-from evo.store import attempts, experiments, results
+from evo.store import attempts, datasets, experiments, results
 
 
 def compare_reply(a: str, b: str, *, limit: int) -> Reply:
@@ -42,8 +43,8 @@ def compare_view(session: Session, a: str, b: str, *, limit: int = 50) -> Compar
     gains = {item: better(pairing.b[item] - pairing.a[item]) for item in pairing.items}
     flipped = sorted((item for item in gains if gains[item] != 0), key=lambda item: (-abs(gains[item]), item))
     return CompareView(
-        a=side(left),
-        b=side(right),
+        a=side(session, left),
+        b=side(session, right),
         epoch=left.epoch or "",
         n=len(gains),
         delta=difference(session, pairing, dev),
@@ -79,8 +80,11 @@ def comparable(session: Session, left: Experiment, right: Experiment) -> Pairing
     return pairing
 
 
-def side(experiment: Experiment) -> SideView:
-    return SideView(experiment.id, experiment.state, experiment.hypothesis, experiment.recipe, score_of(experiment))
+def side(session: Session, experiment: Experiment) -> SideView:
+    about = (experiment.id, experiment.state, experiment.hypothesis, experiment.recipe, score_of(experiment))
+    return SideView(
+        *about, dev_exposed=datasets.is_dev_exposed(session.db, experiment.id), corrected=corrected(session, experiment)
+    )
 
 
 def slice_views(session: Session, pairing: Pairing, dev: Mapping[str, Item]) -> list[SliceView]:

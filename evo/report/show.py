@@ -29,13 +29,14 @@ from evo.domain.views import (
 )
 from evo.errors import EvoError
 from evo.evidence import standpoint
+from evo.report.best import corrected
 from evo.report.live import at_work
 from evo.report.pairs import by_slice, dev_items, difference, score_of, with_parent
 from evo.report.readings import readings_view
 from evo.report.sentences import sentence
 from evo.report.watch import live_vitals
 from evo.session import Session, open_session
-from evo.store import attempts, experiments, findings, gate_rows, lineage, listings, mid, notes, results
+from evo.store import attempts, datasets, experiments, findings, gate_rows, lineage, listings, mid, notes, results
 
 if TYPE_CHECKING:
     from evo.domain.guard_views import GuardView
@@ -92,12 +93,14 @@ def experiment_view(session: Session, identifier: str, *, message: str = "") -> 
         noop=experiment.is_noop,
         regressed=experiment.is_regressed,
         forbidden=experiment.has_forbidden,
+        dev_exposed=datasets.is_dev_exposed(db, experiment.id),
         created=experiment.created_at,
         worktree=worktree_of(session, identifier),
         commit=experiment.commit,
         insight=experiment.insight,
         reason=experiment.state_reason,
         shrunken=shrunken(session, experiment, mind),
+        corrected=corrected(session, experiment),
         seeds=experiment.seeds,
         slices=slice_means(session, experiment, dev),
         notes=[note.text for note in notes.of(db, identifier, limit=MOST)],

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from evo.domain.experiment import ROOT, parse_experiment_id
 from evo.domain.views import Hint, Reply, TreeNodeView, TreeView
+from evo.report.best import best_of, corrected
 from evo.report.live import live
 from evo.session import Session, open_session
-from evo.store import experiments, listings, nodes
+from evo.store import datasets, experiments, listings, nodes
 
 
 def tree_reply(start: str, *, depth: int | None, limit: int) -> Reply:
@@ -28,7 +29,10 @@ def tree_view(session: Session, root: str, *, depth: int | None = None, limit: i
     shown = rows[:limit]
     running = {entry.id for entry in live(session).running}
     epoch = session.epoch
+    exposed = datasets.exposed_among(db, [(row.id, row.parent) for row in shown])
     children = listings.child_counts(db, [row.id for row in shown])
+    best, _ = best_of(session)
+    chosen = None if best is None else corrected(session, experiments.get(db, best))
     views = [
         TreeNodeView(
             id=row.id,
@@ -43,6 +47,8 @@ def tree_view(session: Session, root: str, *, depth: int | None = None, limit: i
             certified=row.state == "committed" and row.id != ROOT,
             old_epoch=row.epoch is not None and row.epoch != epoch,
             children=children[row.id],
+            corrected=chosen if row.id == best else None,
+            dev_exposed=row.id in exposed,
         )
         for row in shown
     ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from evo import clock
@@ -167,9 +167,22 @@ def dev_exposed(db: sqlite3.Connection) -> frozenset[str]:
     return frozenset(row["experiment"] for row in rows)
 
 
-def is_dev_exposed(db: sqlite3.Connection, experiment: str, direct: frozenset[str] | None = None) -> bool:
+def exposed_among(db: sqlite3.Connection, nodes: Sequence[tuple[str, str | None]]) -> frozenset[str]:
+    """Those of `nodes`, (id, parent) with parents first, that are dev-exposed."""
+    exposed = set(dev_exposed(db))
+    if not exposed or not nodes:
+        return frozenset()
+    if is_dev_exposed(db, nodes[0][0]):
+        exposed.add(nodes[0][0])
+    for id, parent in nodes:
+        if parent in exposed:
+            exposed.add(id)
+    return frozenset(exposed)
+
+
+def is_dev_exposed(db: sqlite3.Connection, experiment: str) -> bool:
     """True for an experiment that trained on data made from dev failures, or that descends from one."""
-    exposed = dev_exposed(db) if direct is None else direct
+    exposed = dev_exposed(db)
     if not exposed:
         return False
     rows = db.execute(

@@ -49,11 +49,15 @@ def _facts(view: ExperimentView) -> list[tuple[str, str]]:
         "" if view.score is None else f"  on {view.score.n} {view.counted}" + (f", {view.claim}" if view.claim else "")
     )
     cost = f"{words.duration(view.cost.wall_seconds)}, {view.cost.gpu_seconds:.0f} GPU s"
-    marks = ", ".join(word for word, holds in (("no-op", view.noop), ("forbidden outputs", view.forbidden)) if holds)
+    marks = ", ".join(word for word, holds in _marks(view) if holds)
     return [
         ("hypothesis", words.one_line(view.hypothesis)),
         ("recipe", words.one_line(recipe.name + technique) + (f"  {params}" if params else "")),
         ("score", words.score(view.score) + on_dev),
+        (
+            "corrected",
+            "" if view.corrected is None else f"{number(view.corrected)}  for having been chosen as the best",
+        ),
         (f"against {view.parent}", words.interval(view.delta) if view.delta else ""),
         ("shrunken estimate", f"{words.interval(view.shrunken)} over exp_0000" if view.shrunken else ""),
         *live_facts(view),
@@ -69,6 +73,11 @@ def _facts(view: ExperimentView) -> list[tuple[str, str]]:
         *(("finding", finding(found)) for found in view.findings if not found.settled),
         *(("note", words.one_line(note)) for note in view.notes[:5]),
     ]
+
+
+def _marks(view: ExperimentView) -> tuple[tuple[str, bool], ...]:
+    exposed = "dev-exposed (data made from dev failures)"
+    return ("no-op", view.noop), ("forbidden outputs", view.forbidden), (exposed, view.dev_exposed)
 
 
 def guard(view: GuardView) -> str:
@@ -162,7 +171,7 @@ def compare(view: CompareView) -> list[Block]:
         [
             side.id,
             words.standing(side.state),
-            words.score(side.score),
+            words.score(side.score) + ("" if side.corrected is None else f", corrected {number(side.corrected)}"),
             words.one_line(side.recipe, most=16),
             words.one_line(side.hypothesis, most=60),
         ]
@@ -175,6 +184,10 @@ def compare(view: CompareView) -> list[Block]:
         Text(change, style="bold", note=f"{view.n} dev items: {view.gained} better, {view.lost} worse"),
     ]
     blocks += [Text(f"guard {guard(found)}") for found in view.guards]
+    if exposed := [side.id for side in (a, b) if side.dev_exposed]:
+        blocks.append(
+            Text(f"dev-exposed: {', '.join(exposed)}; data made from dev failures flatters a dev score", "yellow")
+        )
     blocks += _slices(view) + changes(view.changes, a.id, b.id) + files(view.files)
     return blocks + _curves(view) + _readings(view) + _flips(view)
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from evo.cli.blocks import Block, Cell, Table, Text
-from evo.cli.live.palette import BEST, signed
+from evo.cli.live.palette import BEST, number, signed
 from evo.cli.render import words
 
 if TYPE_CHECKING:
@@ -25,8 +25,10 @@ def status(view: StatusView) -> list[Block]:
     looks = f"looks {view.looks.used} of {view.looks.limit}"
     counts = f"{_count(view.experiments, 'experiment')}, {_count(view.attempts, 'attempt')}, {looks}"
     why_best = "highest shrunken estimate" if view.best_by == "posterior" else f"highest {view.best_by}"
+    chosen = "" if view.corrected is None else f"; {number(view.corrected)} corrected for having been chosen"
+    why = why_best + chosen if view.best else "no score yet"
     rows: list[list[str | Cell]] = [
-        [Cell("best", BEST), view.best or "–", words.score(view.best_score), why_best if view.best else "no score yet"],
+        [Cell("best", BEST), view.best or "–", words.score(view.best_score), why],
         ["committed", view.committed, words.score(view.committed_score), "the last to be certified"],
         ["base", "exp_0000", words.score(view.base_score), "the untouched model"],
     ]
@@ -42,6 +44,9 @@ def status(view: StatusView) -> list[Block]:
         blocks += [Text(""), _running(view)]
     if view.trained:
         blocks += [Text(""), Text(f"evaluation owed: {', '.join(view.trained[:20])}", style="yellow")]
+    if view.epoch is not None and view.epoch.number > 1:
+        changed = words.one_line("; ".join(view.epoch.changes), most=160)
+        blocks += [Text(f"epoch {view.epoch.number} since {view.epoch.at[:16]}: {changed}", style="yellow")]
     for name in view.interrupted[:20]:
         blocks += [Text(f"interrupted: evo run {name} goes on at its last checkpoint", style="yellow")]
     for found in view.diagnoses:
@@ -73,7 +78,7 @@ def tree(view: TreeView) -> list[Block]:
     hidden = [node.children - shown.get(node.id, 0) for node in view.nodes]
     names = [f"{name} (+{more})" if more else name for name, more in zip(names, hidden, strict=True)]
     cells = [words.standing(node.state, running=node.running) for node in view.nodes]
-    scores = [words.mean(node.score, node.se) + (" old" if node.old_epoch else "") for node in view.nodes]
+    scores = [words.mean(node.score, node.se) + _asides(node) for node in view.nodes]
     recipes = [words.one_line(node.recipe, most=16) for node in view.nodes]
     room = words.width() - _taken(names, [cell.text for cell in cells], scores, recipes)
     hypotheses = [words.one_line(node.hypothesis, most=max(LEAST_HYPOTHESIS, room)) for node in view.nodes]
@@ -85,9 +90,16 @@ def tree(view: TreeView) -> list[Block]:
     ]
     if any(node.old_epoch for node in view.nodes):
         blocks.append(Text("old: scored under an earlier evaluation, not comparable (evo rescore)", style="dim"))
+    if any(node.dev_exposed for node in view.nodes):
+        blocks.append(Text("dev-exposed: trained on data made from dev failures, or below such a one", style="dim"))
     if view.truncated:
         blocks.append(_shown(len(view.nodes), view.total, "--limit, --depth, --from"))
     return blocks
+
+
+def _asides(node: TreeNodeView) -> str:
+    chosen = "" if node.corrected is None else f", corrected {number(node.corrected)}"
+    return chosen + (" old" if node.old_epoch else "") + (" dev-exposed" if node.dev_exposed else "")
 
 
 def _shown(shown: int, total: int, options: str) -> Text:

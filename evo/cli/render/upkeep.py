@@ -5,6 +5,7 @@ from __future__ import annotations
 from evo.cli.blocks import Block, Cell, Table, Text
 from evo.domain.upkeep_views import (
     CheckView,
+    DatasetView,
     DataStatusView,
     DoctorView,
     FindingsView,
@@ -15,6 +16,7 @@ from evo.domain.upkeep_views import (
     RecipeCheckView,
     RecipeDetailView,
     RecipesView,
+    RetractView,
     ScratchView,
     SettingsView,
     SweptView,
@@ -85,6 +87,41 @@ def data_status(view: DataStatusView) -> list[Block]:
         Text(f"looks  {view.looks.used} of {view.looks.limit} used"),
         *([Text(f"power  {power(view.asks_at, view.certifies)}")] if view.splits else []),
         Text("seal   intact" if view.intact else "seal   BROKEN", "" if view.intact else "red"),
+        *_listed(view.datasets),
+    ]
+
+
+def _listed(views: list[DatasetView]) -> list[Block]:
+    return [Text(""), _datasets(views)] if views else []
+
+
+def _datasets(views: list[DatasetView]) -> Table:
+    rows: list[list[str | Cell]] = [
+        [
+            view.sha256[:12],
+            view.path,
+            str(view.lines),
+            view.derived and "from dev failures",
+            Cell("stands", "") if view.retracted is None else Cell(f"RETRACTED {view.retracted}".rstrip(), "red"),
+            ", ".join(view.experiments[:6]) + (" …" if len(view.experiments) > 6 else ""),
+        ]
+        for view in views
+    ]
+    return Table(("DATASET", "PATH", "LINES", "MADE", "STANDING", "TRAINED ON BY"), rows, frozenset({"LINES"}))
+
+
+def dataset(view: DatasetView) -> list[Block]:
+    made = ", ".join(entry[:12] for entry in view.parents)
+    return [_datasets([view]), *([Text(f"made from  {made}", note=view.transform)] if made else [])]
+
+
+def retracted(view: RetractView) -> list[Block]:
+    if not view.changed:
+        return [Text(f"{view.path} was retracted before: nothing changed")]
+    return [
+        Text(f"retracted  {', '.join(view.datasets)}", "bold"),
+        Text(f"experiments  {', '.join(view.experiments[:20]) or 'none trained on it'}"),
+        Text(f"certificates made void  {', '.join(view.voided[:20]) or 'none'}"),
     ]
 
 

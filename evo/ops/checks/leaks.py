@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from evo.config import RecipeConfig
 from evo.data import seal as sealed
@@ -21,12 +21,12 @@ from evo.data.mix import Resolved
 from evo.data.reader import read_items
 from evo.domain.experiment import DECLARED, Experiment
 from evo.domain.finding import Finding
-from evo.errors import EvoError, Refused
+from evo.errors import Denied, EvoError, Refused
 from evo.files import read_json, sha256_file, sha256_json, write_json
 from evo.ops.checks import provenance
 from evo.ops.launch import resolve_data
 from evo.session import Session
-from evo.store import findings
+from evo.store import experiments, findings
 from evo.validation import plain, restore
 from evo.workspace.recipes import load_recipe
 from evo.workspace.repository import ensure_worktree
@@ -48,12 +48,13 @@ class Verdict(NamedTuple):
 def leaks_of(session: Session, experiment: Experiment) -> str:
     """Why an experiment is contaminated: sealed items in its worktree, evaluation items in its data; empty: clean."""
     worktree = ensure_worktree(session.layout, experiment)
-    if found := sealed_copies(session, worktree):
+    opened: str = import_module("evo.ops.checks.opened").standing(session, experiment)
+    if found := sealed_copies(session, worktree) or opened:
         return found
     if experiment.origin == DECLARED:
         return ""  # it has no data that evo knows of
     recipe = load_recipe(session.layout, worktree / "recipe").config
-    return look(session, recipe, resolve_data(session, recipe)).condemns if recipe.data.train else ""
+    return refuse(session, experiment, recipe, resolve_data(session, recipe)) if recipe.data.train else ""
 
 
 def sealed_copies(session: Session, worktree: Path) -> str:
@@ -149,6 +150,19 @@ def refuse(session: Session, experiment: Experiment, recipe: RecipeConfig, data:
     verdict = look(session, recipe, data)
     findings.replace(session.db, SOURCE, verdict.found, experiment=experiment.id)
     return verdict.condemns
+
+
+def refuse_leaks(session: Session, experiment: Experiment, recipe: RecipeConfig, data: Resolved) -> None:
+    """Sealed or dev items in the training data: contaminated, before any compute and without an attempt."""
+    if found := refuse(session, experiment, recipe, data):
+        condemn(session, experiment, found)
+
+
+def condemn(session: Session, experiment: Experiment, found: str) -> NoReturn:
+    experiments.move(session.db, experiment.id, "contaminated", reason=found, class_="data")
+    raise Denied(
+        f"{experiment.id} is contaminated: {found}", hint="take those lines out of the data, then branch again"
+    )
 
 
 def look(session: Session, recipe: RecipeConfig, data: Resolved) -> Verdict:

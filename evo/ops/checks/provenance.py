@@ -17,6 +17,7 @@ from evo.session import Session
 from evo.store import artifacts, datasets
 from evo.store.datasets import Dataset
 
+SOURCE = "provenance"
 _TEXTS = (".jsonl", ".txt", ".md")
 
 
