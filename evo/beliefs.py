@@ -19,6 +19,7 @@ from evo.search.policies.base import ItemLeaders, Policy, View
 from evo.search.posterior import Posterior, Prior
 from evo.search.ranking import UcbRules, best_node, upper_bounds
 from evo.search.tree import SearchNode, Tree
+from evo.search.winner import CONTENDERS, optimism
 from evo.session import Session
 from evo.store import meta, nodes, results
 
@@ -112,6 +113,7 @@ def foresee(session: Session, leaf: str) -> None:
     _foreseen.clear()
     if leaf != ROOT and not nodes.has_children(session.db, leaf):
         key = _key(session)
+        contenders(session)
         _foreseen.append(_Foreseen(key, nodes.light_node(session.db, leaf), *_grown(session, key.prior, without=leaf)))
 
 
@@ -138,8 +140,35 @@ def recall_beliefs(session: Session) -> Beliefs:
 
 
 def remember_best(session: Session, mind: Beliefs) -> None:
-    """Keep the best node for `evo status`, which is to cost the same at any size."""
-    meta.set(session.db, "best", {"id": mind.best, "version": meta.get(session.db, "tree_version")})
+    """Keep the best node for `evo status`, which is to cost the same at any size, and how much too good it looks."""
+    kept = {"id": mind.best, "version": meta.get(session.db, "tree_version"), "optimism": best_optimism(session)}
+    meta.set(session.db, "best", kept)
+
+
+def best_optimism(session: Session) -> float:
+    """By how much the best score is too good for having been chosen, in units; 0 where items are no sample."""
+    return 0.0 if session.config.eval.mode == "scalar" else optimism(contenders(session))
+
+
+_item_gains: dict[tuple[Path, str, str, int], list[float]] = {}
+"""Workspace, epoch, experiment, seeds -> gain over the root on each dev item, which never changes."""
+
+
+def contenders(session: Session) -> list[list[float]]:
+    """Per-item gains of the experiments that may be called the best."""
+    epoch = session.epoch
+    if epoch is None:
+        return []
+    keys = [(session.layout.root, epoch, *each) for each in nodes.leaders(session.db, epoch, limit=CONTENDERS)]
+    missing = [key for key in keys if key not in _item_gains]
+    base = results.pooled_means(session.db, ROOT, eval_hash=epoch) if missing else {}
+    adjusted = session.metric.adjusted
+    for key in missing:
+        means = results.pooled_means(session.db, key[2], eval_hash=epoch)
+        if len(_item_gains) > 8 * CONTENDERS:
+            _item_gains.clear()
+        _item_gains[key] = [adjusted(means[item] - base[item]) for item in base] if means.keys() == base.keys() else []
+    return [gains for key in keys if (gains := _item_gains.get(key))]
 
 
 def pick_parents(

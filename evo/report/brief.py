@@ -15,6 +15,7 @@ from evo.domain.agent_views import BriefView, DirectionView, FailureClassView, I
 from evo.domain.experiment import ROOT, Experiment
 from evo.domain.views import Hint, PickView, Reply, as_data
 from evo.lightdata import replace
+from evo.report.best import best_of
 from evo.report.budget import caps_of
 from evo.report.live import live
 from evo.report.methodlog import newest_lines
@@ -22,7 +23,6 @@ from evo.report.next import steps_of
 from evo.report.pairs import score_of
 from evo.report.show import finding_view
 from evo.report.stage import stage_of
-from evo.report.status import best_of
 from evo.session import Session, open_session
 from evo.store import directions, experiments, findings, forecasts, gate_rows, listings, nodes
 from evo.workspace.mission import read_mission

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from evo.domain.experiment import ROOT
-from evo.domain.views import Hint, LooksView, Reply, StatusView
+from evo.domain.views import EpochView, Hint, LooksView, Reply, StatusView
+from evo.report.best import best_of, corrected
 from evo.report.diagnose import firing
 from evo.report.live import Live, live
 from evo.report.pairs import score_of
@@ -41,27 +42,20 @@ def status_view(session: Session, now: Live) -> StatusView:
         name=session.config.name or session.layout.root.name,
         best_by=best_by,
         best_score=None if best is None else score_of(experiments.get(db, best)),
+        corrected=None if best is None else corrected(session, experiments.get(db, best)),
         committed_score=score_of(experiments.get(db, committed)),
         base_score=score_of(experiments.get(db, ROOT)),
         attempts=attempts.count(db),
         trained=now.trained,
         interrupted=now.interrupted,
         diagnoses=firing(session),
+        epoch=epoch_of(session),
     )
 
 
-def best_of(session: Session) -> tuple[str | None, str]:
-    """The best experiment, None before the first score, and what makes it the best.
-
-    The last writer has kept it; where it could not (killed before), the highest recorded gain stands in.
-    """
-    epoch = session.epoch
-    if epoch is None or experiments.get(session.db, ROOT).score_mean is None:
-        return None, "posterior"
-    kept = meta.get(session.db, "best")
-    if kept is not None and kept["version"] == meta.get(session.db, "tree_version"):
-        return str(kept["id"]), "posterior"
-    return nodes.best(session.db, epoch) or ROOT, "dev gain"
+def epoch_of(session: Session) -> EpochView | None:
+    told = meta.get(session.db, "epoch_opened") or {"number": 1, "changes": [], "at": ""}
+    return None if session.epoch is None else EpochView(session.epoch, **told)
 
 
 def hints(view: StatusView, now: Live) -> tuple[Hint, ...]:

@@ -98,6 +98,16 @@ def since_best(db: sqlite3.Connection, epoch: str) -> int:
     return int(row[0])
 
 
+def leaders(db: sqlite3.Connection, epoch: str, *, limit: int) -> list[tuple[str, int]]:
+    """Id and seeds of the open and committed experiments of highest recorded gain in this epoch, the root aside."""
+    rows = db.execute(
+        "SELECT id, seeds FROM experiment WHERE epoch = ? AND gain IS NOT NULL AND state IN ('open', 'committed')"
+        " AND number > 0 ORDER BY gain DESC LIMIT ?",
+        (epoch, limit),
+    )
+    return [(str(row["id"]), int(row["seeds"])) for row in rows]
+
+
 def next_pending(db: sqlite3.Connection) -> str | None:
     """The oldest pending experiment that no attempt is at, and no round of partial runs has set aside."""
     row = db.execute(
