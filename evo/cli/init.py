@@ -41,6 +41,9 @@ def init(
     eval_files: Annotated[
         list[Path] | None, typer.Option("--eval-files", help="Files that the command needs; repeat, or name several.")
     ] = None,
+    guards: Annotated[
+        list[str] | None, typer.Option("--guards", metavar="SUITE", help="What a commit must not harm: basics.")
+    ] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help=SCALAR)] = None,
 ) -> Reply:
     """evo init my-task --model ./SmolLM2-135M --gold gold.jsonl --train train.jsonl --scorer exact
@@ -57,6 +60,7 @@ def init(
         chat_template=chat_template,
         eval_command=eval_command,
         eval_files=files_of(eval_files, context.args),
+        guards=tuple(guards or ()),
         settings=tuple(pair(text) for text in settings or ()),
     )
     return reply_of(ops.init(request))

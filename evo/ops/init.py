@@ -6,14 +6,16 @@ folder without one is no workspace and `init` may be called again.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from evo.config import EvoConfig, SplitsConfig
+from evo.data.guards import shipped
 from evo.domain.experiment import ROOT
-from evo.errors import NotFound, Refused, UsageError
+from evo.errors import NotFound, Refused, UsageError, nearest
 from evo.lightdata import dataclass, field
 from evo.ops import sealing
 from evo.ops.judge import refuse_contradictions
@@ -28,6 +30,9 @@ from evo.workspace.settings import refresh
 from evo.workspace.values import parse_value
 from evo.workspace.yamlfile import set_keys
 
+SUITE_MARGIN = 0.1
+"""About a hundred held-out items bound a difference to ±.05 where a candidate changes one answer in twelve."""
+
 
 @dataclass(frozen=True)
 class InitRequest:
@@ -40,6 +45,8 @@ class InitRequest:
     chat_template: str | None = None
     eval_command: str | None = None
     eval_files: tuple[Path, ...] = ()
+    guards: tuple[str, ...] = ()
+    """Suites that come with evo."""
     settings: tuple[tuple[str, str], ...] = ()
     """Further keys of evo.yaml, as on the command line of `config set`."""
 
@@ -131,7 +138,20 @@ def settings_of(request: InitRequest, pin: ModelPin | None, files: list[Path], r
         settings["eval.backend"] = "command"
     if files:
         settings["eval.files"] = "[" + ", ".join(f'"{inside(path, root)}"' for path in files) + "]"
+    if request.guards:
+        settings["guards"] = guards_setting(request)
     return settings | dict(request.settings)
+
+
+def guards_setting(request: InitRequest) -> str:
+    """`guards` of evo.yaml for suites that come with evo, with a margin that their held-out items can show."""
+    if unknown := [name for name in request.guards if name not in shipped()]:
+        raise NotFound(f"--guards: evo has no suite {unknown[0]!r}", hint=nearest(unknown[0], shipped()))
+    if template_of(request) == "command":
+        hint = "guards with a command: docs of `guards` in evo.yaml"
+        raise UsageError("--guards: a suite of evo asks a model, and here a command scores", hint=hint)
+    suites = dict.fromkeys(request.guards)
+    return json.dumps([{"name": name, "items": name, "scorer": "rules", "margin": SUITE_MARGIN} for name in suites])
 
 
 def chat_page(request: InitRequest) -> Path | None:

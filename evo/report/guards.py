@@ -39,7 +39,9 @@ def _view(session: Session, guard: GuardConfig, experiment: Experiment, against:
         mean=sum(found) / len(found),
         se=score_error(found),
         n=len(found),
-        delta=None if said is None else _interval(session, guard, said.mean, said.low, said.high),
+        delta=None
+        if said is None or (against is None and experiment.id == ROOT)
+        else _interval(session, guard, said.mean, said.low, said.high),
         holds=harm(seen.ours, seen.base, noise).holds(guard.margin) if seen is not None and is_judged else None,
         required=is_required,
         margin=guard.margin,

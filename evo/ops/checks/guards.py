@@ -125,6 +125,10 @@ def _about_itself(session: Session, guard: Guard, seen: Sighted) -> list[Finding
         found.append(Finding(SOURCE, "uninformative", "warn", f"{what}, and cannot be harmed", {"mean": mean, "n": n}))
     elif why := hopeless(session, guard, seen.base, noise_of(session, experiments.get(session.db, ROOT))):
         found.append(Finding(SOURCE, "hopeless", "warn", why, {"margin": margin}))
+    source = session.layout.root / guard.config.items
+    if guard.config.items and source.is_file():
+        what = f"{guard.config.items} still holds the held-out items of guard {guard.name} in the clear"
+        found.append(Finding(SOURCE, "plain-copy", "note", f"{what}: move it off this machine"))
     return found
 
 
