@@ -79,8 +79,8 @@ def true_score(workspace: Path, skill: float) -> float:
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Scored baseline; the scorer is committed, so every worktree has a copy of it."""
-    root = make_command_workspace(tmp_path_factory.mktemp("cheats") / "ws", "run.grace-s=0.2")
+    """Scored baseline; the scorer is committed, so every worktree has a copy of it. No sandbox: what holds without."""
+    root = make_command_workspace(tmp_path_factory.mktemp("cheats") / "ws", "run.grace-s=0.2", "isolation.level=none")
     assert evo("run", "exp_0000", cwd=root).code == 0
     return root
 
