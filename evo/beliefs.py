@@ -150,8 +150,8 @@ def best_optimism(session: Session) -> float:
     return 0.0 if session.config.eval.mode == "scalar" else optimism(contenders(session))
 
 
-_item_gains: dict[tuple[Path, str, str, int], list[float]] = {}
-"""Workspace, epoch, experiment, seeds -> gain over the root on each dev item, which never changes."""
+_item_gains: dict[tuple[Path, str, str, float], list[float]] = {}
+"""Workspace, epoch, experiment and its gain -> gain over the root on each dev item."""
 
 
 def contenders(session: Session) -> list[list[float]]:

@@ -28,7 +28,8 @@ def best_of(session: Session) -> tuple[str | None, str]:
 
 def corrected(session: Session, experiment: Experiment) -> float | None:
     """Score less optimism, in the metric's own units; None but for the best, and for the base, which nobody chose."""
-    if experiment.score_mean is None or experiment.id == ROOT or best_of(session)[0] != experiment.id:
+    is_sample = session.config.eval.mode != "scalar"
+    if not is_sample or experiment.score_mean is None or experiment.id == ROOT or best_of(session)[0] != experiment.id:
         return None
     metric = session.metric
     return experiment.score_mean - metric.sign * metric.unit * optimism(session)

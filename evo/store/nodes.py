@@ -98,14 +98,14 @@ def since_best(db: sqlite3.Connection, epoch: str) -> int:
     return int(row[0])
 
 
-def leaders(db: sqlite3.Connection, epoch: str, *, limit: int) -> list[tuple[str, int]]:
-    """Id and seeds of the open and committed experiments of highest recorded gain in this epoch, the root aside."""
+def leaders(db: sqlite3.Connection, epoch: str, *, limit: int) -> list[tuple[str, float]]:
+    """Id and gain of the open and committed experiments of highest recorded gain in this epoch, the root aside."""
     rows = db.execute(
-        "SELECT id, seeds FROM experiment WHERE epoch = ? AND gain IS NOT NULL AND state IN ('open', 'committed')"
+        "SELECT id, gain FROM experiment WHERE epoch = ? AND gain IS NOT NULL AND state IN ('open', 'committed')"
         " AND number > 0 ORDER BY gain DESC LIMIT ?",
         (epoch, limit),
     )
-    return [(str(row["id"]), int(row["seeds"])) for row in rows]
+    return [(str(row["id"]), float(row["gain"])) for row in rows]
 
 
 def next_pending(db: sqlite3.Connection) -> str | None:
