@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from evo.cli.dry import DryRun, opened
+from evo.cli.dry import DryRun, opened, rehearsed
 from evo.cli.options import leaf
 from evo.domain.views import Reply
 from evo.ops import direct as ops
@@ -25,4 +25,5 @@ def ack(
     Say that a direction was read. It is shown no more, and stays in the event log.
     """
     with opened(dry_run) as session:
-        return ops.acknowledge(session, number, answer=answer)
+        reply = ops.acknowledge(session, number, answer=answer)
+    return rehearsed("evo ack", [reply.view.message]) if dry_run else reply

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from evo.cli.quick import read_options
+from evo.domain.agent_views import DryRunView
 from evo.domain.views import Hint, NewGridView, Reply
 from evo.ops import new as ops
-from evo.session import open_session
+from evo.session import open_rehearsal, open_session
 
 OPTIONS = {
     "--recipe": "recipe",
@@ -41,9 +42,22 @@ def new_plainly(*words: str) -> Reply | None:
     )
 
 
-def new_reply(request: ops.NewRequest) -> Reply:
-    with open_session() as session:
+def new_reply(request: ops.NewRequest, *, dry_run: bool = False) -> Reply:
+    with open_rehearsal() if dry_run else open_session() as session:
         made = ops.new(session, request)
+    if dry_run:
+        return _rehearsed(made)
     hints = tuple(Hint(f"evo run {view.id}", "train and evaluate it") for view in made.views)
     view = made.views[0] if not request.grid else NewGridView(made.views)
     return Reply(view, hints, made.warnings)
+
+
+def _rehearsed(made: ops.Made) -> Reply:
+    """What `evo new` would make, by the ids that are free now."""
+    told = [
+        f"{'make' if view.created else 'find'} {view.id} below {view.parent}"
+        + (f" (picked by {view.picked_by})" if view.picked_by else "")
+        for view in made.views
+    ]
+    facts: dict[str, object] = {"ids": [view.id for view in made.views]}
+    return Reply(DryRunView("evo new", told, facts), warnings=made.warnings)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from evo.cli.dry import DryRun, rehearsed
 from evo.cli.options import leaf
 from evo.config import config_keys, get_key
 from evo.domain.upkeep_views import SettingsView
@@ -39,18 +40,22 @@ def get(key: Key) -> Reply:
 
 
 @app.command(context_settings={"ignore_unknown_options": True})
-def set(key: Key, value: Annotated[str, typer.Argument(metavar="VALUE")]) -> Reply:
+def set(key: Key, value: Annotated[str, typer.Argument(metavar="VALUE")], dry_run: DryRun = False) -> Reply:
     """evo config set max-attempts 1
 
     Change one setting in evo.yaml; comments stay.
     """
+    if dry_run:
+        return rehearsed(f"evo config set {key} {value}", [ops.rehearse(key, value)])
     return Reply(ops.set_value(key, value))
 
 
 @app.command()
-def unset(key: Key) -> Reply:
+def unset(key: Key, dry_run: DryRun = False) -> Reply:
     """evo config unset gate.alpha
 
     Take a setting out of evo.yaml: the default holds again.
     """
+    if dry_run:
+        return rehearsed(f"evo config unset {key}", [ops.rehearse(key, None)])
     return Reply(ops.unset_value(key))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from evo.cli.dry import DryRun, opened
+from evo.cli.dry import DryRun, opened, rehearsed
 from evo.cli.options import Limit, leaf
 from evo.domain.views import Reply
 from evo.ops import direct as ops
@@ -28,4 +28,5 @@ def direct(
     if text is None:
         return ops.open_reply(limit=limit)
     with opened(dry_run) as session:
-        return ops.say(session, text, key=key)
+        reply = ops.say(session, text, key=key)
+    return rehearsed("evo direct", [reply.view.message]) if dry_run else reply

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from evo.cli.branching import new_reply
+from evo.cli.dry import DryRun
 from evo.cli.options import leaf
 from evo.domain.views import Reply
 from evo.ops.new import NewRequest
@@ -29,6 +30,7 @@ def new(
     checks: Annotated[
         list[str] | None, typer.Option("--check", metavar="CMD", help="Must succeed before a commit, here and below.")
     ] = None,
+    dry_run: DryRun = False,
 ) -> Reply:
     """evo new --parent exp_0003 --recipe sft -m "a lower rate keeps what it knew" --set lr=1e-5
 
@@ -36,5 +38,6 @@ def new(
     """
     many = tuple(settings or ()), tuple(grid or ())
     return new_reply(
-        NewRequest(recipe, hypothesis, parent, *many, seed, from_artifact, key, checks=tuple(checks or ()))
+        NewRequest(recipe, hypothesis, parent, *many, seed, from_artifact, key, checks=tuple(checks or ())),
+        dry_run=dry_run,
     )

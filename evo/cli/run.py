@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from evo.cli.dry import DryRun
 from evo.cli.options import leaf
-from evo.cli.running import run_reply, smoke_reply
+from evo.cli.running import rehearsal_reply, run_reply, smoke_reply
 from evo.domain.experiment import parse_experiment_id
 from evo.domain.views import Reply
 from evo.errors import UsageError
@@ -27,6 +28,7 @@ def run(
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="A further seed of the same experiment.")] = None,
     rerun: Annotated[bool, typer.Option("--rerun", help="Run content that has a score; never certifiable.")] = False,
     json_lines: Annotated[bool, typer.Option("--json-lines", help="Progress as JSON lines on stdout.")] = False,
+    dry_run: DryRun = False,
 ) -> Reply:
     """evo run exp_0007
 
@@ -46,4 +48,6 @@ def run(
         raise UsageError(
             "--smoke goes with an experiment, --timeout, --executor and --seed", hint="evo run exp_0001 --smoke"
         )
+    if dry_run:
+        return rehearsal_reply(request)
     return smoke_reply(request, json_lines=json_lines) if smoke else run_reply(request, json_lines=json_lines)

@@ -31,3 +31,12 @@ def smoke_reply(request: ops.RunRequest, *, json_lines: bool = False) -> Reply:
     if view.passed:
         return Reply(view, (Hint(f"evo run {view.id}", "the full run"),))
     return Reply(view, failure=smoke.failure_of(view))
+
+
+def rehearsal_reply(request: ops.RunRequest) -> Reply:
+    """What the run would do, or what it would be refused with."""
+    rehearse, dry = import_module("evo.ops.rehearse"), import_module("evo.cli.dry")
+    with dry.opened(True) as session:
+        name, would = rehearse.run(session, request)
+    reply: Reply = dry.rehearsed(f"evo run {name}", would, facts={"id": name})
+    return reply

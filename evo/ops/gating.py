@@ -11,6 +11,7 @@ from importlib import import_module
 from evo.beliefs import form_beliefs, remember_best
 from evo.data import seal
 from evo.domain.certificate import Look, Terms
+from evo.domain.experiment import Experiment
 from evo.domain.views import CertifyView, LooksView
 from evo.errors import BudgetSpent, Denied, Refused
 from evo.evidence import history_of, rules_of, standpoint, strength, unfit, why_gate_is_off
@@ -53,13 +54,9 @@ def certify(session: Session, identifier: str, on_tick: OnTick = silent) -> Cert
     """Ask now. Refused for budget, contamination, a no-op or a repeat; thin dev evidence is no obstacle."""
     experiment = experiments.get(session.db, identifier)
     refuse_scalar(session, "certified")
-    epoch.enter(session, on_tick)
-    if experiment.state == "committed":
-        raise Refused(f"{identifier} is committed already", hint="evo show " + identifier)
-    if experiment.state == "contaminated":
-        raise Denied(f"{identifier} is contaminated: {experiment.state_reason}", hint=f"evo show {identifier}")
-    if experiment.state != "open":
-        raise Refused(f"{identifier} is {experiment.state}; only an open experiment can be certified")
+    if not session.is_rehearsal:
+        epoch.enter(session, on_tick)
+    _refuse_standing(experiment)
     if findings.blocks(session.db, identifier):  # seldom; a check that failed is tried again when it is asked for
         import_module("evo.ops.checks.commands").forget(session, identifier)
     if reason := unfit(session, experiment):
@@ -77,7 +74,19 @@ def certify(session: Session, identifier: str, on_tick: OnTick = silent) -> Cert
         )
     if obstacle := asking.refusal(asked, history, rules):
         raise Refused(f"{identifier}: {obstacle}")
+    if session.is_rehearsal:
+        would = f"would ask, at the price of look {history.looks + 1} of {rules.looks}; the answer is not foretold"
+        return CertifyView(identifier, committed, False, LooksView(history.looks, rules.looks), would)
     return ask(session, candidate, reference, zeta=asked.zeta, on_tick=on_tick)
+
+
+def _refuse_standing(experiment: Experiment) -> None:
+    if experiment.state == "committed":
+        raise Refused(f"{experiment.id} is committed already", hint=f"evo show {experiment.id}")
+    if experiment.state == "contaminated":
+        raise Denied(f"{experiment.id} is contaminated: {experiment.state_reason}", hint=f"evo show {experiment.id}")
+    if experiment.state != "open":
+        raise Refused(f"{experiment.id} is {experiment.state}; only an open experiment can be certified")
 
 
 def refuse_scalar(session: Session, what: str) -> None:

@@ -13,8 +13,8 @@ from evo.domain.experiment import DISCARD_CLASSES, ROOT
 from evo.errors import Busy, Denied, EvoError, Refused, UsageError, nearest
 from evo.lightdata import dataclass, replace
 from evo.ops import resume
-from evo.ops.collect import Collected, collect, controller_of
 from evo.ops.checks.leaks import leaks_of
+from evo.ops.collect import Collected, collect, controller_of
 from evo.ops.progress import OnTick, silent
 from evo.ops.run import RunOutcome, RunRequest, conclude, failure_of, run
 from evo.runner import process, records, recover
@@ -35,8 +35,10 @@ class Swept:
     outcomes: list[RunOutcome]
 
 
-def discard(session: Session, identifier: str, *, reason: str, class_: str = "hypothesis") -> str:
-    """Give an experiment up. A committed one is refused by the table of moves: branch past it."""
+def discard(
+    session: Session, identifier: str, *, reason: str, class_: str = "hypothesis", key: str | None = None
+) -> str:
+    """Give an experiment up, under a key once. A committed one is refused by the table of moves: branch past it."""
     if class_ not in DISCARD_CLASSES:
         raise UsageError(f"no class {class_!r}", hint=nearest(class_, DISCARD_CLASSES))
     if not reason.strip():
@@ -51,7 +53,7 @@ def discard(session: Session, identifier: str, *, reason: str, class_: str = "hy
         raise Refused(
             f"{identifier} is committed and is never discarded", hint=f"branch past it: evo new --parent {identifier}"
         )
-    experiments.move(session.db, identifier, "discarded", reason=reason, class_=class_)
+    experiments.move(session.db, identifier, "discarded", reason=reason, class_=class_, key=key)
     if live is not None and live.is_interrupted:
         resume.give_up(session, live, why="then discarded")
     remember_best(session, form_beliefs(session))

@@ -92,6 +92,9 @@ def _branch(
     experiment, is_new = experiments.add(session.db, wanted)
     if request.checks:
         import_module("evo.store.guards").set_checks(session.db, experiment.id, request.checks)
+    if session.is_rehearsal:
+        place = str(session.layout.worktree(experiment.id))
+        return NewView(experiment.id, is_new, place, experiment.parent, picked_by or None)
     keep(session.layout, source.folder)
     worktree = add_worktree(session.layout, experiment.id, start_commit=start, recipe_folder=source.folder)
     return NewView(experiment.id, is_new, str(worktree), experiment.parent, picked_by or None)

@@ -14,10 +14,10 @@ from evo.cli.quick import read_options
 
 
 def test_plain_new_knows_the_options_of_the_parser() -> None:
-    """All but `--seed`, which takes a number and goes to the parser."""
+    """All but `--seed`, a number, and `--dry-run`, a flag: they go to the parser."""
     command = typer.main.get_command(app)
     spelled = {word: option.name for option in command.params for word in option.opts if option.name != "help"}
-    assert {word: key for word, key in spelled.items() if key != "seed"} == branching.OPTIONS
+    assert {word: key for word, key in spelled.items() if key not in ("seed", "dry_run")} == branching.OPTIONS
     assert set(branching.OPTIONS.values()) <= set(inspect.signature(new).parameters)
 
 
