@@ -125,12 +125,17 @@ def golds(session: Session) -> list[object]:
             rows = read_items(root / record.file, needs_target=False)
             items += [item for item in rows if item.id == record.canary]
         found.append(passages.Gold(split, items))
+    guards = import_module("evo.data.guards")
+    for name, record in guards.records(root).items():  # the canary among them
+        found.append(passages.Gold(f"guard {name}", read_items(root / record.heldout.file, needs_target=False)))
     return found
 
 
 def _key(session: Session, path: Path) -> str:
     splits = sealed.read_manifest(session.layout.root).splits
-    items = {split: splits[split].sha256 for split in CHECKED if split in splits}
+    items = {str(split): splits[split].sha256 for split in CHECKED if split in splits}
+    records = import_module("evo.data.guards").records(session.layout.root)
+    items |= {f"guard {name}": record.heldout.sha256 for name, record in records.items()}
     version = import_module("evo.data.leaks.version").VERSION
     return sha256_json([sha256_file(path), path.suffix == ".jsonl", items, thresholds(session), version])
 
