@@ -219,6 +219,13 @@ def is_healthy(folder: Path, name: str, path: str) -> bool:
         os.close(place)
 
 
+def withdraw(folder: ServiceFolder) -> None:
+    """What a keeper that was killed has said stands no more, but for the session that it may have left."""
+    record = records.read_record(str(folder.state))
+    if record is not None:
+        write_json(folder.state, record | {"state": "asleep"})
+
+
 def end_remains(folder: ServiceFolder) -> None:
     """End what a keeper and a warden that were killed together have left: the session of the last start."""
     record = records.read_record(str(folder.state)) or {}
@@ -260,6 +267,7 @@ def main(argv: list[str]) -> int:
     with contextlib.suppress(BlockingIOError):
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         record = json.loads(folder.service.read_text(encoding="utf-8"))
+        withdraw(folder)
         if os.fork() == 0:
             _stay(folder, Service(**record))
     return 0

@@ -93,9 +93,9 @@ class Hold:
             why = down_reason(self._place)
             if why:
                 raise ServerDown(why, self._place)
-            state = state_of(self._place)
             if not self._has_keeper():
                 continue
+            state = state_of(self._place)
             if state.state == "ready":
                 return Served(self._place.root, state.socket, state.run)
             time.sleep(PAUSE_S)
