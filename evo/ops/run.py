@@ -324,6 +324,7 @@ def attempt_once(
         on_tick(Tick(*at, latest, state.heartbeat_age_s, str(submitted.folder.root)))
 
     foresee(session, attempt.experiment)
+    import_module("evo.ops.checks.diagnose")  # 1.5 ms, while there is nothing else to do
     watch.wait(executor, [submitted.handle], on_tick=pass_on)
     return collect(session, attempt)
 
