@@ -28,12 +28,12 @@ pathlib.Path(os.environ["EVO_CHECKPOINT_DIR"], "skill.txt").write_text(skill)
 
 def training(root: Path, *, skill: str, steps: int = 5, pause: float = 0.0) -> str:
     """`argv` of a training command that logs a curve."""
-    return f"argv={sys.executable} {root.parent / 'train.py'} {steps} {skill} {pause}"
+    return f"argv={sys.executable} {root.parent / 'shared' / 'train.py'} {steps} {skill} {pause}"
 
 
 def workspace(folder: Path, *settings: str) -> Path:
     root = make_command_workspace(folder / "ws", *settings, n=150)
-    (folder / "train.py").write_text(TRAIN)
+    (folder / "shared" / "train.py").write_text(TRAIN)
     return root
 
 

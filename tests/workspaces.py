@@ -120,8 +120,13 @@ def write_gold(path: Path, n: int, *, start: int = 0) -> Path:
 
 
 def make_command_workspace(folder: Path, *settings: str, n: int = 200, score: str = SCORE) -> Path:
-    """A workspace at `folder` with `n` gold items beside it; `settings`: `KEY=VALUE` of evo.yaml."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    """A workspace at `folder` with `n` gold items beside it; `settings`: `KEY=VALUE` of evo.yaml.
+
+    Beside it too, `shared`: the one folder outside that its training commands may read and write.
+    """
+    shared = folder.parent / "shared"
+    shared.mkdir(parents=True, exist_ok=True)
+    settings = (f"isolation.write={shared}", *settings)
     gold = write_gold(folder.parent / f"{folder.name}-gold.jsonl", n)
     (folder.parent / "score.py").write_text(score)
     sets = [word for setting in settings for word in ("--set", setting)]

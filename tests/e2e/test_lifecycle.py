@@ -29,12 +29,12 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def slow(workspace: Path, words: str, *, seconds: float, skill: float = 0.5) -> str:
     """An experiment whose training counts its starts and takes so long."""
-    count = workspace.parent / f"starts {words}"
+    count = workspace.parent / "shared" / f"starts {words}"
     return new(workspace, SLOW.format(count=count, skill=skill, seconds=seconds), words, "--parent", "exp_0000")
 
 
 def starts(workspace: Path, words: str) -> int:
-    path = workspace.parent / f"starts {words}"
+    path = workspace.parent / "shared" / f"starts {words}"
     return path.read_text().count("x") if path.exists() else 0
 
 
@@ -45,7 +45,7 @@ def supervisor(workspace: Path, experiment: str, n: int = 1) -> int:
 
 def test_detached_busy_awaited_stored(workspace: Path) -> None:
     """§5: exit 9 while it runs and when `wait` expires; `wait` takes it in, once."""
-    go = workspace.parent / "go"
+    go = workspace.parent / "shared" / "go"
     line = f"""argv=sh -c 'while [ ! -e {go} ]; do sleep 0.02; done; echo 0.5 > $EVO_CHECKPOINT_DIR/skill.txt'"""
     experiment = new(workspace, line, "detached", "--parent", "exp_0000")
     away = evo("run", experiment, "--detach", cwd=workspace)

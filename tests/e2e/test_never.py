@@ -216,7 +216,7 @@ def fragile(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("way", HOW_IT_FAILS)
 def test_a_failed_evaluation_is_owed_and_costs_no_training(fragile: Path, way: str) -> None:
     """§12: a failed evaluator replaced by a made-up number; an evaluation out of memory costing the training."""
-    count = fragile.parent / f"trained {way}"
+    count = fragile.parent / "shared" / f"trained {way}"
     train = f"""argv=sh -c 'echo x >> "{count}"; echo 0.5 > $EVO_CHECKPOINT_DIR/skill.txt'"""
     experiment = new(fragile, train, way, "--parent", "exp_0000")
     trouble = fragile.parent / "trouble"

@@ -63,7 +63,7 @@ def test_a_timeout_leaves_nothing_running(unscored: Path) -> None:
 
 def test_no_lock_and_no_hook_costs_a_score(tmp_path: Path) -> None:
     """§12: a finished score lost to a lock or a failing commit hook. Git is locked and the database is, for a while."""
-    workspace = make_command_workspace(tmp_path / "ws", n=150)
+    workspace = make_command_workspace(tmp_path / "ws", "isolation.level=none", n=150)
     assert evo("run", "exp_0000", cwd=workspace).code == 0
     for hook in ("pre-commit", "commit-msg", "post-commit", "reference-transaction", "post-index-change"):
         path = workspace / ".git" / "hooks" / hook

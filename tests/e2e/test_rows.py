@@ -154,7 +154,7 @@ def test_a26_only_what_a_recipe_declares_survives_a_discard(workspace: Path) -> 
 
 def test_a27_a_gate_check_never_trains_again(workspace: Path) -> None:
     """A27: the benchmark command is eval-only: certify, a new epoch, `eval` and `release` start it, and no training."""
-    trained, scored = workspace.parent / "trained", workspace.parent / "scored"
+    trained, scored = workspace.parent / "shared" / "trained", workspace.parent / "scored"
     line = f"""argv=sh -c 'echo x >> {trained}; echo 0.41 > "$EVO_CHECKPOINT_DIR/skill.txt"'"""
     node = new(workspace, line, "counts its trainings", "--parent", "exp_0000")
     assert evo("run", node, cwd=workspace).code == 0

@@ -41,10 +41,11 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (home / "gold.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (home / "score.py").write_text(SCORE)
     words = ["--eval-command", "python score.py", "--eval-files", home / "score.py", "--set", "gate.mode=none"]
+    words += ["--set", f"isolation.read={home / 'train.py'}"]
+    (home / "train.py").write_text(TRAIN)
     answer = evo("init", home / "ws", "--template", "command", "--gold", home / "gold.jsonl", *words, cwd=home)
     assert answer.code == 0, answer.out
     assert evo("run", "exp_0000", cwd=home / "ws").code == 0
-    (home / "train.py").write_text(TRAIN)
     return home / "ws"
 
 

@@ -47,6 +47,7 @@ def set_(workspace: Path, key: str, value: str) -> None:
 
 
 def copying(workspace: Path, name: str) -> str:
+    set_(workspace, "isolation.read", str(workspace.parent / name))
     argv = f"cp -r {workspace.parent / name}/. $EVO_CHECKPOINT_DIR"
     words = ["new", "--parent", "exp_0000", "--recipe", "command", "-m", name, "--set", f"argv=sh -c '{argv}'"]
     return str(evo(*words, cwd=workspace).data["id"])
