@@ -146,7 +146,7 @@ def _repeated(said: Sequence[Said]) -> Finding | None:
     share = count / len(said)
     if not Shares(share, base, target).has_risen:
         return None
-    name = "the empty output" if not text else f"the output {text[:40]!r}"
+    name = "one and the same output" if text else "the empty output"  # not quoted: it may be a sealed answer
     return _alarm("repeated", f"{name} for {share:.0%} of the items", {"share": share, "base": base, "target": target})
 
 
