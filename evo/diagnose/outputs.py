@@ -40,7 +40,7 @@ _MARKERS = (
 """What graders of answers look for, whichever this workspace's is."""
 
 _WORD = re.compile(r"(?<!\\)[A-Za-z]{3}|####")
-"""A pattern with a word in it is a marker; `-?\d+` is none, and stands in every line of arithmetic."""
+"""A pattern with a word in it is a marker; one for any number is none, and fits every line of arithmetic."""
 
 
 class Said(NamedTuple):
@@ -146,7 +146,8 @@ def _repeated(said: Sequence[Said]) -> Finding | None:
     share = count / len(said)
     if not Shares(share, base, target).has_risen:
         return None
-    name = "one and the same output" if text else "the empty output"  # not quoted: it may be a sealed answer
+    # not quoted: it may be a sealed answer
+    name = "one and the same output" if text else "the empty output"
     return _alarm("repeated", f"{name} for {share:.0%} of the items", {"share": share, "base": base, "target": target})
 
 
