@@ -1,4 +1,4 @@
-"""What a hypothesis says, as far as words tell: how empty it is, and the gain that it predicts.
+"""The gain that a hypothesis predicts, as far as its words tell.
 
 Invariant: a number is read as a prediction only where the words make it one; nothing is guessed.
 """
@@ -7,29 +7,11 @@ from __future__ import annotations
 
 import re
 
-LEAST_WORDS = 3
 _NUMBER = r"(?<![\w.])([+\-−]\s?\d+(?:\.\d+)?|\d+(?:\.\d+)?)"
 _POINTS = re.compile(_NUMBER + r"\s*(?:percentage\s+)?(?:points?\b|pp\b|pts?\b)", re.IGNORECASE)
 _SIGNED_PERCENT = re.compile(r"(?<![\w.])([+\-−]\s?\d+(?:\.\d+)?)\s*%")
 _SIGNED_SHARE = re.compile(r"(?<![\w.])([+\-−]\s?0?\.\d+)(?![\d.]*e)")
 _LOSS = re.compile(r"\b(?:los(?:e|es|ing|s of)|costs?|drops?|falls?|worse)\b[^.;,]*$", re.IGNORECASE)
-_FILLING = """
-a an and another any better change changes different do experiment fix fixes good hyperparameter hyperparameters i idea
-improve improved improvement improvements improves improving is it let lets make makes maybe model more new one other
-param parameter parameters params perhaps quick result results run score scores see should some something stuff test
-testing the things this thing to train training try trying tune tuning tweak tweaks two up values we will wip with
-"""
-_FILLER = frozenset(_FILLING.split())
-
-
-def emptiness(hypothesis: str) -> str:
-    """Why these words could stand on any experiment; empty where they say something."""
-    words = re.findall(r"[^\W_]+", hypothesis.lower())
-    if not [word for word in words if word not in _FILLER and not word.isdecimal()]:
-        return "says nothing that could turn out wrong"
-    if len(words) < LEAST_WORDS:
-        return f"has {len(words)} word{'s' * (len(words) != 1)}: what is expected, and why?"
-    return ""
 
 
 def predicted_gain(hypothesis: str) -> float | None:

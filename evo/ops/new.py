@@ -14,6 +14,7 @@ from evo.domain.views import NewView
 from evo.errors import Refused, UsageError
 from evo.files import sha256_file, sha256_json
 from evo.lightdata import dataclass, field
+from evo.ops.checks import plan
 from evo.ops.checks.hold import refuse_held_back
 from evo.session import Session
 from evo.store import artifacts, experiments
@@ -59,7 +60,9 @@ def new(session: Session, request: NewRequest) -> Made:
     for point, values in zip(points, params, strict=True):
         words = f"{request.hypothesis} [{', '.join(point)}]" if len(points) > 1 else request.hypothesis
         views.append(_branch(session, request, source, values, words))
-    return Made(views)
+    made = [experiments.get(session.db, view.id) for view in views]
+    told = dict.fromkeys(warning for each in made for warning in plan.before(session, each, source.config))
+    return Made(views, tuple(told))
 
 
 def choose_parent(session: Session, request: NewRequest) -> tuple[str, str]:

@@ -18,7 +18,7 @@ from evo.domain.experiment import DECLARED, ROOT, Experiment
 from evo.errors import Busy, Denied, EvoError, NotFound, Refused, RunFailed, RunTimedOut, UsageError
 from evo.lightdata import dataclass, replace
 from evo.ops import epoch, gating, track
-from evo.ops.checks import leaks
+from evo.ops.checks import leaks, plan
 from evo.ops.checks.hold import refuse_held_back
 from evo.ops.collect import Collected, collect
 from evo.ops.judge import Judge
@@ -91,7 +91,7 @@ def run_one(session: Session, request: RunRequest, identifier: str, on_tick: OnT
         return replace(outcome, warnings=(*warnings, *outcome.warnings))
     with warm_executor(options.executor) as executor:
         content, options, notes = ready(session, experiment, known, request=request, options=options)
-        warnings = (*warnings, *notes)
+        warnings = (*warnings, *notes, *plan.before_run(session, experiment, content.recipe))
         work = Work(experiment, content)
         is_fresh = not options.evaluate_only and options.resumes is None
         if is_fresh and wants_trial(session, experiment):

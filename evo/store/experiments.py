@@ -101,6 +101,16 @@ def find_by_content(db: sqlite3.Connection, content_hash: str, seed: int) -> lis
     return [from_row(row) for row in rows]
 
 
+def with_hypothesis(db: sqlite3.Connection, hypothesis: str, *, before: str) -> str | None:
+    """The oldest experiment with exactly these words that is older than `before`."""
+    row = db.execute(
+        "SELECT id FROM experiment WHERE hypothesis = ? AND number < (SELECT number FROM experiment WHERE id = ?)"
+        " ORDER BY number LIMIT 1",
+        (hypothesis, before),
+    ).fetchone()
+    return None if row is None else str(row["id"])
+
+
 def children(db: sqlite3.Connection, id: str) -> list[Experiment]:
     """Oldest first."""
     rows = db.execute("SELECT * FROM experiment WHERE parent = ? ORDER BY number", (id,))

@@ -89,6 +89,8 @@ CREATE TRIGGER finding_blocks_look BEFORE INSERT ON look
 WHEN EXISTS (SELECT 1 FROM finding WHERE experiment = NEW.experiment AND severity = 'block' AND settled = '')
 BEGIN SELECT RAISE(ABORT, 'a finding that blocks is settled before the held-out question'); END;
 
+CREATE INDEX experiment_hypothesis ON experiment (hypothesis);
+
 ALTER TABLE certificate ADD COLUMN terms TEXT NOT NULL DEFAULT '{}' CHECK (json_valid(terms));
 CREATE TRIGGER certificate_terms_stand BEFORE UPDATE OF terms ON certificate
 BEGIN SELECT RAISE(ABORT, 'a certificate keeps the terms that it was asked on'); END;
