@@ -36,7 +36,7 @@ UNCHANGED = "unchanged"
 LEAST_DELTA = 1e-6
 """Weights in another form or precision that are nearer than this are the same: float32 itself has 6e-8."""
 _NAMED = 3
-_TELLING = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
+_TELLING = (".safetensors", ".json", ".jinja", ".model", ".txt")
 
 
 class Identity(NamedTuple):
@@ -92,9 +92,8 @@ def fits(folder: Path, lineage: Lineage, *, before: Callable[[Path], Iterable[Fi
 
 
 def stamp(base: Path) -> list[tuple[str | int, ...]]:
-    """What changes when a file of the base model is written, replaced or renamed over."""
-    paths = {*weight_files(base), *(base / name for name in _TELLING), base / "chat_template.jinja"}
-    facts = [(path.name, path.stat()) for path in sorted(paths) if path.is_file()]
+    """What changes when a file that a loader may read in the base's folder is written, replaced or renamed over."""
+    facts = [(path.name, path.stat()) for path in sorted(base.iterdir()) if path.suffix in _TELLING and path.is_file()]
     return [(name, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for name, stat in facts]
 
 

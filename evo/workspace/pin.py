@@ -24,6 +24,7 @@ from evo.workspace.folders import hash_files, regular_files
 from evo.workspace.layout import Layout
 
 SCORER = "scorer.py"
+GENERATION = "generation_config.json"
 SCORER_SHAPE = "write: def score(expected: str, actual: str) -> float"
 FROM_MODEL = "from:"
 """How `chat-template` says that it names a model and not a file."""
@@ -47,6 +48,8 @@ class ModelPin:
     tokenizer_sha256: str
     config_sha256: str
     kind: Literal["full", "adapter"]
+    generation_sha256: str = ""
+    """Of `generation_config.json`, which says what ends an answer; empty in pins that were made without it."""
 
     @property
     def facts(self) -> dict[str, str]:
@@ -58,6 +61,7 @@ class ModelPin:
             "tokenizer_sha256": self.tokenizer_sha256,
             "config_sha256": self.config_sha256,
             "kind": self.kind,
+            "generation_sha256": self.generation_sha256,
         }
 
 
@@ -99,16 +103,17 @@ def pin_model(source: str) -> ModelPin:
         tokenizer_sha256=_hash([path / name for name in TOKENIZER_FILES if (path / name).is_file()]),
         config_sha256=sha256_file(config),
         kind=kind,
+        generation_sha256=_hash([path / name for name in (GENERATION,) if (path / name).is_file()]),
     )
 
 
 def verify_model(pin: ModelPin) -> list[str]:
-    """The parts (`weights`, `tokenizer`, `config`) that are no longer what was pinned."""
+    """The parts (`weights`, `tokenizer`, `config`, `generation`) that are no longer what was pinned."""
     now = pin_model(str(pin.path))
     return [
         part
-        for part in ("weights", "tokenizer", "config")
-        if now.facts[f"{part}_sha256"] != pin.facts[f"{part}_sha256"]
+        for part in ("weights", "tokenizer", "config", "generation")
+        if pin.facts[f"{part}_sha256"] not in ("", now.facts[f"{part}_sha256"])
     ]
 
 

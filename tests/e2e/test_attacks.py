@@ -63,7 +63,8 @@ def modelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "score.py").write_text(SCORE)
     made = evo(
         "init", folder / "ws", "--template", "command", "--model", folder / "base", "--gold", gold,
-        "--eval-command", "python score.py", "--eval-files", folder / "score.py", cwd=folder,
+        "--eval-command", "python score.py", "--eval-files", folder / "score.py",
+        "--set", "isolation.level=none", cwd=folder,
     )  # fmt: skip
     assert made.code == 0, made.out
     return with_hand(folder / "ws")
@@ -76,14 +77,17 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return with_hand(make_command_workspace(folder / "ws", "isolation.level=none", "gate.mode=none", n=150))
 
 
-def handed(workspace: Path, weights: Path, run: Run = here) -> Answer:
+HAND_IN = 'cp -RP handed/. "$EVO_CHECKPOINT_DIR"\n'
+
+
+def handed(workspace: Path, weights: Path, run: Run = here, *, page: str = HAND_IN) -> Answer:
     """An experiment whose training hands in a copy of `weights` and claims the skill that goes with them."""
     made = here(f"new --recipe hand --parent exp_0000 -m attack-{next(_serial)}", workspace).data
     worktree = Path(made["worktree"])
     shutil.copytree(weights, worktree / "handed", symlinks=True)
     (worktree / "handed" / "skill.txt").write_text("0.99")
     (worktree / "serial").write_text(str(next(_serial)))  # the same content is not run twice
-    (worktree / "hand.sh").write_text('cp -RP handed/. "$EVO_CHECKPOINT_DIR"\n')
+    (worktree / "hand.sh").write_text(page)
     return run(f"run {made['id']}", workspace)
 
 
@@ -139,8 +143,8 @@ def test_weights_that_are_not_the_runs_get_no_score(modelled: Path, tmp_path: Pa
     assert (ran.code, shown["score"], shown["state"]) == (6, None, "failed"), ran.out
     assert shown["attempts"][-1]["class"] == "identity"
     found = here(f"show {shown['id']}", modelled).data["findings"]
-    assert [(each["source"], each["kind"], each["severity"]) for each in found] == [
-        ("identity", kind.partition(",")[0], "block")
+    assert [(each["kind"], each["severity"]) for each in found if each["source"] == "identity"] == [
+        (kind.partition(",")[0], "block")
     ]
     bitten = handed(modelled, weights, by(make_mutant(tmp_path / "mutant", guard)))
     assert bitten.code == 0, bitten.out + bitten.err
@@ -167,6 +171,36 @@ def test_the_base_and_the_parent_are_no_result(modelled: Path, tmp_path: Path) -
         Change("ops/collect.py", "return weights_hash in {", "return False and weights_hash in {"),
     )
     assert attack(modelled, copy, by(unseeing), parent=parent).data["noop"] is False
+
+
+ENDS = 'echo \'{{"eos_token_id": 7}}\' > "{}/generation_config.json"\n'
+
+
+def test_the_base_model_stays_as_it_was_pinned(modelled: Path, tmp_path: Path) -> None:
+    """D15, §7: what ends an answer, changed in the base model's folder: before a run, and by one."""
+    settings = modelled.parent / "base" / "generation_config.json"
+    own = full(tmp_path / "own", moved(numbers(0), 0.05))
+    settings.write_text('{"eos_token_id": 7}')
+    refused = handed(modelled, own)
+    assert (refused.code, "generation changed" in refused.error["message"]) == (4, True)
+    blind = Change("ops/checks/identity.py", "    if changed:\n", "    if False:\n")
+    assert handed(modelled, own, by(make_mutant(tmp_path / "mutant", blind))).code == 0
+    settings.unlink()
+
+    hand_in = ENDS.format(modelled.parent / "base") + 'cp handed/* "$EVO_CHECKPOINT_DIR/"\n'
+    broken = handed(modelled, own, page=hand_in)
+    assert (broken.code, broken.document["data"]["score"]) == (6, None)
+    assert "were touched while this ran" in broken.document["error"]["message"]
+    made = broken.document["data"]["id"]
+    assert here(f"run {made}", modelled).code == 4
+    settings.unlink()
+    again = here(f"run {made}", modelled)
+    assert (again.code, len(again.data["attempts"])) == (0, 1)
+    unseeing = Change(
+        IDENTITY, "if lineage.base_stamp and stamp(base) !=", "if not lineage.base_stamp and stamp(base) !="
+    )
+    assert handed(modelled, own, by(make_mutant(tmp_path / "unseeing", unseeing)), page=hand_in).code == 0
+    settings.unlink()
 
 
 ARTIFACT = """\

@@ -45,6 +45,7 @@ def with_files(*files: str, **more: object) -> EvoConfig:
 
 
 def test_a_pin_names_weights_tokenizer_and_config_apart(model: Path) -> None:
+    (model / "generation_config.json").write_text('{"eos_token_id": 1}')
     before = pin_model(str(model))
     assert (before.path, before.source, before.kind) == (model, str(model), "full")
     assert verify_model(before) == []
@@ -54,6 +55,7 @@ def test_a_pin_names_weights_tokenizer_and_config_apart(model: Path) -> None:
         ("model.safetensors", "weights"),
         ("tokenizer_config.json", "tokenizer"),
         ("config.json", "config"),
+        ("generation_config.json", "generation"),
     ):
         kept = (model / name).read_bytes()
         (model / name).write_text("{}")
