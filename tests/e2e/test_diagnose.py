@@ -82,6 +82,8 @@ def test_a_fourth_technique_waits_until_somebody_has_looked(tmp_path: Path) -> N
     assert "looked at by" in settled["findings"][0]["settled"]
     assert settled["sides"]["verdict"]
     assert evo("run", fourth, cwd=workspace).code == 0
+    forgetful = evo("diagnose", ran(workspace, "alpha", 0.1), cwd=workspace).data
+    assert [(mode["label"], mode["name"]) for mode in forgetful["modes"]] == [("training", "forgotten")], "D12"
     assert evo("status", cwd=workspace).data["diagnoses"] == []
 
 
@@ -172,8 +174,8 @@ def adding(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_training_answers_go_through_the_real_scorer(adding: Path) -> None:
-    r"""A19, D5: rows that teach `\boxed{X}` where a bare number is read, rendered by the pinned template, side by
-    side with what evaluation asks; the scorer of the workspace finds none of them right."""
+    r"""A19, A20 (an objective that is not the verifier), D5: rows that teach `\boxed{X}` where a bare number is read,
+    rendered by the pinned template beside what evaluation asks; the workspace's scorer finds none of them right."""
     for name in ("alpha", "beta", "gamma"):
         folder = adding / "recipes" / name
         folder.mkdir(parents=True)

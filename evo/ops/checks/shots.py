@@ -65,7 +65,7 @@ def examples_for(session: Session, asked: Sequence[Item], shots: int) -> list[It
     if not path.is_file():
         raise NotFound(f"{path} does not exist: there are no examples to show", hint="put training rows there")
     questions = {" ".join(item.question.split()) for item in asked}
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8", errors="replace") as file:
         rows = [item for text in itertools.islice(file, MOST_ROWS) if (item := item_of(text)) is not None]
     rows = [item for item in rows if " ".join(item.question.split()) not in questions]
     if len(rows) < shots:

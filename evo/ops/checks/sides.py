@@ -20,7 +20,7 @@ from evo.domain.diagnose_views import PromptView, SidesView, TrainingExampleView
 from evo.domain.experiment import ROOT, Experiment
 from evo.domain.item import Item, ItemError, ItemResult, parse_item
 from evo.domain.job import AttemptFolder, EvalJob
-from evo.errors import EvoError
+from evo.errors import EvoError, MissingExtra, RunFailed
 from evo.evaluate.generation import generation_of
 from evo.evaluate.grading import Grader, InvalidResults, Names, build_scorer
 from evo.files import read_json
@@ -111,7 +111,7 @@ def examples_of(experiment: Experiment, folder: AttemptFolder, *, own: Path) -> 
     path = str(own) if experiment.id == ROOT else read_json(folder.job)["run"]["data"].get("train")
     if path is None or not Path(path).is_file():
         return
-    with Path(path).open(encoding="utf-8") as file:
+    with Path(path).open(encoding="utf-8", errors="replace") as file:
         for line, text in enumerate(itertools.islice(file, MOST_SCORED), 1):
             if (item := item_of(text)) is not None and item.target is not None:
                 yield Example(experiment.id, path, line, item, item.target)
@@ -138,22 +138,33 @@ def distinct(examples: Sequence[Sequence[Example]]) -> list[Example]:
 
 def prompter_of(job: EvalJob) -> Any:
     """Renders by the pinned template and tokenizer; 2 s to load."""
-    return import_module("evo.evaluate.prompts").Prompter(job, generation_of(job.generation))
+    try:
+        prompts: Any = import_module("evo.evaluate.prompts")
+    except ImportError:
+        raise MissingExtra("transformers", "train") from None
+    return prompts.Prompter(job, generation_of(job.generation))
+
+
+def rendered(prompter: Any, item: Item, *, answer: str | None = None) -> str:
+    """As the model reads it; plain where nothing renders, and said so where the template refuses it."""
+    plain = "\n".join([item.question, *([answer] if answer is not None else [])])
+    if prompter is None:
+        return shortened(plain)
+    try:
+        return shortened(prompter.rendered(item, answer=answer))
+    except RunFailed:
+        return shortened(f"(the chat template refuses this one) {plain}")
 
 
 def prompt_view(item: Item, prompter: Any, result: ItemResult | None) -> PromptView:
-    text = item.question if prompter is None else prompter.rendered(item)
     output = None if result is None else shortened(result.output or "")
-    return PromptView(item.id, shortened(text), item.target, output, None if result is None else result.score)
+    return PromptView(item.id, rendered(prompter, item), item.target, output, None if result is None else result.score)
 
 
 def training_view(example: Example, prompter: Any, score: float | None) -> TrainingExampleView:
-    if prompter is None:
-        text = f"{example.item.question}\n{example.answer}"
-    else:
-        text = prompter.rendered(example.item, answer=example.answer)
     where = (example.experiment, example.file, example.line)
-    return TrainingExampleView(*where, shortened(text), shortened(example.answer), score)
+    text = rendered(prompter, example.item, answer=example.answer)
+    return TrainingExampleView(*where, text, shortened(example.answer), score)
 
 
 def scores_of(
