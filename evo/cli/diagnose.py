@@ -40,6 +40,8 @@ def diagnose(
         raise UsageError("--format is about the base model alone", hint="evo diagnose --format")
     if ack is not None and exp is not None:
         raise UsageError("--ack names a diagnosis of the tree", hint=f"evo diagnose --ack {ack}")
+    if why and ack is None:
+        raise UsageError("--why says what you made of a diagnosis: name it", hint="evo diagnose --ack KIND --why TEXT")
     if format:
         shots_of_base = import_module("evo.ops.checks.shots")
         with open_session() as session, progress() as on_tick:

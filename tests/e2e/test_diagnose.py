@@ -125,6 +125,7 @@ def test_no_word_settles_what_a_guard_has_found(hopeless: Path) -> None:
         findings.replace(db, "leaks", [], experiment="exp_0001")
     assert evo("diagnose", "--ack", "exact", cwd=hopeless).code == 3
     assert evo("diagnose", "--format", "7", cwd=hopeless).code == 2
+    assert evo("diagnose", "--why", "no name", cwd=hopeless).code == 2
     assert evo("diagnose", "--format", cwd=hopeless).code == 4
     assert evo("diagnose", "99", cwd=hopeless).code == 3
 
