@@ -5,6 +5,7 @@ Invariant: nothing is changed, nothing heavy is imported, and no row fails for w
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import subprocess
@@ -12,13 +13,16 @@ import sys
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from evo.domain.service import ServiceFolder
 from evo.domain.upkeep_views import CheckView, DoctorView
 from evo.errors import EvoError, NotAWorkspace
 from evo.evaluate.server.command import probe
 from evo.evaluate.server.place import cure, down_reason, has_keeper, state_of
-from evo.ops import data, serving, upkeep
+from evo.lightdata import replace
+from evo.ops import data, isolation, serving, upkeep
+from evo.runner.sandbox import ladder, landlock
 from evo.session import Session, open_session
 from evo.store import meta
 from evo.workspace.pin import ModelPin, verify_model
@@ -66,10 +70,25 @@ def _gpus() -> str:
     return "; ".join(done.stdout.split("\n")).strip("; ") if done.returncode == 0 else ""
 
 
-def _isolation() -> CheckView:
-    """This version ends and fences a run's processes; it does not yet hide the sealed folder from them."""
-    found = "none: a run could read .evo/sealed by its path (held-out answers are hashed, looks are counted)"
-    return CheckView("isolation", False, found, "run evo as a user who trusts the training code")
+def _isolation(wished: str = "auto", *, least: str = "landlock") -> CheckView:
+    """The strongest rung that holds here, by a trial in a folder of its own. `least`: what is enough."""
+    with TemporaryDirectory(prefix="evo-doctor-") as folder:
+        program = shutil.which("bwrap") or ""
+        rung = ladder.climb(Path(folder), program=program, wished=wished, env=os.environ)
+    scope = f"Landlock {landlock.abi()} around it" if rung.is_scoped else ""
+    found = "; ".join(filter(None, [rung.level, isolation.GAPS.get(rung.level, scope), rung.why]))
+    return CheckView("isolation", ladder.LEVELS.index(rung.level) >= ladder.LEVELS.index(least), found, ladder.INSTALL)
+
+
+def _asked_isolation(session: Session) -> Iterator[CheckView]:
+    """What evo.yaml makes of it."""
+    asked = session.config.isolation
+    if asked.level == "none":
+        found = f"isolation.level is none: {isolation.GAPS['none']}"
+        yield CheckView("isolation here", False, found, "evo config unset isolation.level")
+    elif asked.require != "none" or not asked.network:
+        row = _isolation(asked.level, least=asked.require if asked.network else "bwrap")
+        yield replace(row, name="isolation here")
 
 
 def _extras() -> Iterator[CheckView]:
@@ -104,6 +123,7 @@ def _workspace(folder: Path) -> Iterator[CheckView]:
 def _contents(session: Session) -> Iterator[CheckView]:
     errors = [finding for finding in upkeep.check(session) if finding.severity == "error"]
     yield CheckView("tree", not errors, f"{len(errors)} errors" if errors else "in order", "evo fsck")
+    yield from _asked_isolation(session)
     yield _model(session)
     yield _server(session)
     try:

@@ -23,7 +23,7 @@ from evo.store import findings
 from evo.workspace.layout import Layout
 
 SOURCE = "isolation"
-_GAPS = {
+GAPS = {
     "none": "a run can read the sealed items and the database by their paths",
     "landlock": "a run sees the other processes of this machine, and may change modes of files that it cannot read",
 }
@@ -109,16 +109,17 @@ def listed(layout: Layout, paths: list[str], *, name: str) -> list[str]:
 def noted(session: Session, experiment: str) -> str:
     """The level that holds here. What it leaves open is a finding on the experiment, until that has run under more."""
     level = present(session).level
-    gap = _GAPS.get(level)
+    gap = GAPS.get(level)
     if gap is not None or findings.of(session.db, experiment, source=SOURCE, limit=1):
         found = [] if gap is None else [_finding(level, gap)]
         findings.replace(session.db, SOURCE, found, experiment=experiment)
     return level
 
 
-def warning(level: str) -> tuple[str, ...]:
+def warnings(session: Session) -> tuple[str, ...]:
     """What a run says of it, loudly, where there is none."""
-    return (f"isolation: none; {_GAPS[level]} (evo doctor says why)",) if level == "none" else ()
+    rung = present(session)
+    return (f"isolation: none; {GAPS['none']}: {rung.why}",) if rung.level == "none" else ()
 
 
 def _finding(level: str, gap: str) -> Finding:

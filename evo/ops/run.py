@@ -17,7 +17,7 @@ from evo.domain.attempt import Attempt
 from evo.domain.experiment import DECLARED, ROOT, Experiment
 from evo.errors import Busy, Denied, EvoError, NotFound, Refused, RunFailed, RunTimedOut, UsageError
 from evo.lightdata import dataclass, replace
-from evo.ops import epoch, gating, track
+from evo.ops import epoch, gating, isolation, track
 from evo.ops.checks import leaks, plan
 from evo.ops.checks.hold import refuse_held_back
 from evo.ops.collect import Collected, collect
@@ -97,7 +97,7 @@ def run_one(session: Session, request: RunRequest, identifier: str, on_tick: OnT
         if is_fresh and wants_trial(session, experiment):
             smoke = import_module("evo.ops.smoke")  # 10 ms, which a recipe of one command does not pay
             smoke.before_first_run(session, work, judge, executor=executor, options=options, on_tick=on_tick)
-        warnings = (*warnings, *track.start(session))
+        warnings = (*warnings, *isolation.warnings(session), *track.start(session))
         try:
             collected = attempt_once(session, work, judge, executor=executor, options=options, on_tick=on_tick)
         except attempts.FinishedBefore:

@@ -202,7 +202,7 @@ def test_a_script_that_logs_to_wandb_by_itself_is_not_instrumented_twice(tmp_pat
     """A23: its curve is its own; the mirror adds what only the tree knows."""
     root = workspace(tmp_path, "track=wandb")
     own = "import wandb\nwith wandb.init() as run:\n    run.log({'train/step': 1, 'own/loss': 3.0})\n"
-    (tmp_path / "train.py").write_text(own + TRAIN)
+    (tmp_path / "shared" / "train.py").write_text(own + TRAIN)
     experiment = new(root, training(root, skill="0.7"), "logs by itself", "--parent", "exp_0000")
     assert run(root, experiment).code == 0
     wait_for_mirror(root)

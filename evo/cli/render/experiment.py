@@ -156,7 +156,7 @@ def attempts(views: list[AttemptView]) -> Table:
             Cell(a.outcome or a.state, "red" if a.outcome not in (None, "ok") else ""),
             a.class_ or "–",
             words.duration(a.seconds),
-            a.isolation,
+            Cell(a.isolation, "red" if a.isolation == "none" else ""),
             words.one_line(a.message, most=60),
         ]
         for a in views
