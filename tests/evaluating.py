@@ -69,10 +69,19 @@ def grading_with(folder: Path, script: str, **changes: object) -> EvalJob:
 
 def run(job: EvalJob, **environment: str) -> subprocess.CompletedProcess[str]:
     """The evaluator as a process."""
+    argv = evaluator(job)
+    return subprocess.run(argv, capture_output=True, text=True, env=os.environ | environment, check=False)
+
+
+def begin(job: EvalJob) -> subprocess.Popen[bytes]:
+    """The evaluator as a process that nobody waits for yet."""
+    return subprocess.Popen(evaluator(job), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def evaluator(job: EvalJob) -> list[str]:
     path = Path(job.out_dir).parent / "job.json"
     path.write_text(json.dumps(plain(job)))
-    argv = [sys.executable, "-m", "evo.evaluate", str(path)]
-    return subprocess.run(argv, capture_output=True, text=True, env=os.environ | environment, check=False)
+    return [sys.executable, "-m", "evo.evaluate", str(path)]
 
 
 def results_of(job: EvalJob) -> list[dict[str, object]]:

@@ -28,7 +28,7 @@ def test_a_killed_training_goes_on_where_it_stopped(shared: Path) -> None:
 
     E10: the events of metrics.jsonl, the state of the run on disk, and a resume that needs no option.
     """
-    experiment = plan(shared, *CURVE, pause=0.15)
+    experiment = plan(shared, *CURVE, pause=0.1)
     driver = started(shared, experiment)
     await_(lambda: len(metrics(shared, experiment)) >= 5)
     kill_page(shared, experiment)
@@ -57,7 +57,7 @@ def test_a_killed_training_goes_on_where_it_stopped(shared: Path) -> None:
     assert sorted(path.name for path in (folder / "output").iterdir()) == ["skill.txt"]
     assert answer.data["score"]["mean"] > 0.8
     seconds = answer.data["attempts"][0]["seconds"]
-    assert seconds > 10 * 0.15, "the time before the kill was forgotten"
+    assert seconds > 10 * 0.1, "the time before the kill was forgotten"
     assert evo("fsck", cwd=shared).data["findings"] == []
 
 
@@ -71,7 +71,7 @@ def test_next_takes_it_up(shared: Path) -> None:
 
 @pytest.mark.parametrize("whom", ["controller", "supervisor", "both"])
 def test_a_lost_controller_or_supervisor_loses_no_training(shared: Path, whom: str) -> None:
-    experiment = plan(shared, *CURVE, pause=0.15, die=0, how=f"KILL{['controller', 'supervisor', 'both'].index(whom)}")
+    experiment = plan(shared, *CURVE, pause=0.1, die=0, how=f"KILL{['controller', 'supervisor', 'both'].index(whom)}")
     driver = started(shared, experiment)
     await_(lambda: len(metrics(shared, experiment)) >= 3)
     supervisors = query_supervisor(shared, experiment)

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterable
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import standin_vllm
-from evaluating import last_line, run
+from evaluating import begin, last_line, run
 from servers import ITEMS, answered_by, digest, members, until
 
 from evo.domain.item import ItemResult
@@ -30,32 +29,17 @@ from evo.files import write_json
 # -- who starts it, who finds it, when it ends
 
 
-def test_the_server_starts_with_the_first_use_and_the_next_process_finds_it(job, place, python):
-    assert run(job).returncode == 0
+def test_processes_that_come_at_once_share_one_server_and_a_later_one_finds_it(job, place, python, tmp_path):
+    jobs = [replace(job, out_dir=str(tmp_path / f"at-once-{n}" / "out")) for n in range(2)]
+    for one in jobs:
+        Path(one.out_dir).parent.mkdir()
+    assert [each.wait() for each in [begin(one) for one in jobs]] == [0, 0]
     first = state_of(place).run
     assert run(job).returncode == 0
     assert (state_of(place).run, state_of(place).state) == (first, "ready")
     assert len(standin_vllm.requests(python, "/start")) == 1
-
-
-def test_processes_that_come_at_once_share_one_server(job, place, python, tmp_path):
-    jobs = [replace(job, out_dir=str(tmp_path / f"at-once-{n}" / "out")) for n in range(3)]
-    for one in jobs:
-        Path(one.out_dir).parent.mkdir()
-    source = (
-        "import sys; from evaluating import *; import pickle; sys.exit(run(pickle.load(sys.stdin.buffer)).returncode)"
-    )
-    import pickle
-
-    started = [
-        subprocess.Popen([sys.executable, "-c", source], stdin=subprocess.PIPE, cwd=Path(__file__).parents[1])
-        for _ in jobs
-    ]
-    for process, one in zip(started, jobs, strict=True):
-        process.stdin.write(pickle.dumps(one))
-        process.stdin.close()
-    assert [process.wait() for process in started] == [0, 0, 0]
-    assert len(standin_vllm.requests(python, "/start")) == 1
+    told = [json.loads((Path(one.out_dir) / "summary.json").read_text())["engine"] for one in (*jobs, job)]
+    assert set(told) == {"vllm 0.31.0 torch 2.13.0"}, "the version that is installed for the server's interpreter"
 
 
 def test_a_leased_keeper_waits_without_a_server_and_ends_with_the_lease(facts, place):
@@ -184,10 +168,8 @@ def in_order(results: Iterable[ItemResult]) -> list[ItemResult]:
 # -- which vLLM
 
 
-def test_the_engine_is_the_version_that_is_installed_for_the_servers_interpreter(job, python, tmp_path):
+def test_the_engine_is_the_version_that_is_installed_for_the_servers_interpreter(python):
     assert engine_of("vllm", server_python=str(python)) == "vllm 0.31.0 torch 2.13.0"
-    assert run(job).returncode == 0
-    assert json.loads((Path(job.out_dir) / "summary.json").read_text())["engine"] == "vllm 0.31.0 torch 2.13.0"
 
 
 @pytest.mark.parametrize("version", ["0.21.3", "0.33.0", "1.0"])
