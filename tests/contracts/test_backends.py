@@ -101,5 +101,20 @@ def test_trouble_is_an_error_and_leaves_no_summary(job, tmp_path):
     assert not (Path(job.out_dir) / "summary.json").exists()
 
 
+def test_a_further_suite_is_scored_beside_as_it_would_be_alone(job, tmp_path):
+    """B20: a guard's results are those of an evaluation of its own; one that fails takes nothing from the score."""
+    greedy = job.generation | {"temperature": 0.0}
+    alone = replace(job, generation=greedy, out_dir=str(tmp_path / "alone"), eval_hash="guard")
+    evaluate(alone)
+    beside = replace(alone, out_dir=str(tmp_path / "out" / "guards" / "talk"))
+    broken = replace(alone, out_dir=str(tmp_path / "out" / "guards" / "broken"), items=str(tmp_path / "nowhere"))
+    evaluate(job)
+    plain = results_of(job)
+    evaluate(replace(job, suites=[broken, beside]))
+    assert results_of(job) == plain
+    assert results_of(beside) == results_of(alone)
+    assert not (tmp_path / "out" / "guards" / "broken" / "summary.json").exists()
+
+
 def test_building_loads_nothing(job, tmp_path):
     load("backend", job.backend)(replace(job, model=str(tmp_path / "nowhere")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from pathlib import Path
 
@@ -21,6 +22,7 @@ TARGETS = {
     "choice": ("Yes", "I say: YES."),
     "math": (r"\frac{1}{2}", "so the result is $0.5$"),
     "custom": ("42", "42"),
+    "rules": ("42", "it is 42"),
 }
 ODD = [
     "",
@@ -38,7 +40,8 @@ ODD = [
 
 
 def item(target: str | None) -> Item:
-    return parse_item({"id": "i", "prompt": "?", "target": target}, needs_target=False)
+    rules = {"rules": {"has": [re.escape(target)], "hasnt": ["else"]}} if target is not None else {}
+    return parse_item({"id": "i", "prompt": "?", "target": target} | rules, needs_target=False)
 
 
 def scorer(name: str, folder: Path, **options: object) -> Scorer:

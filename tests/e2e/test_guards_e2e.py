@@ -49,6 +49,11 @@ def with_guards(workspace: Path, *guards: dict[str, Any]) -> None:
     (workspace / "evo.yaml").write_text("\n".join([*lines, f"guards: {json.dumps(guards)}"]) + "\n")
 
 
+def said_by(check: str, workspace: Path, experiment: str) -> list[dict[str, Any]]:
+    found = here(f"show {experiment}", workspace).data["findings"]
+    return [each for each in found if each["source"] == check]
+
+
 def sealed_rows(workspace: Path, name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (workspace / f".evo/sealed/{name}.jsonl").read_text().splitlines()]
 
@@ -122,7 +127,8 @@ def test_a_guard_that_cannot_tell_says_so_and_costs_no_look(workspace: Path, tmp
     assert said.data["passed"] is True
     found = here("show exp_0000", workspace).data
     assert found["guards"][0]["note"].startswith("uninformative")
-    assert "tells nothing: the base scores 0.000" in found["findings"][0]["message"]
+    (told,) = said_by("guards", workspace, "exp_0000")
+    assert "tells nothing: the base scores 0.000" in told["message"]
     with_guards(workspace)
 
 
@@ -137,13 +143,13 @@ def test_checks_come_before_the_question_and_go_down_the_branch(workspace: Path)
         answer = here(f"certify {name}", workspace)
         assert answer.code == 4
         assert "ended with exit code" in answer.error["message"]
-        (found,) = here(f"show {name}", workspace).data["findings"]
-        assert (found["source"], found["severity"]) == ("checks", "block")
+        (found,) = said_by("checks", workspace, name)
+        assert found["severity"] == "block"
         assert any(str(ready) in line for line in found["evidence"]["log"])
     assert looks(workspace) == before
     ready.touch()
     assert here(f"certify {child}", workspace).code in (0, 5)
-    assert here(f"show {child}", workspace).data["findings"] == []
+    assert said_by("checks", workspace, child) == []
     assert looks(workspace) == before + 1
 
 

@@ -23,7 +23,7 @@ class Rules:
     def score(self, item: Item, output: str) -> float:
         rules = item.row.get("rules")
         if not isinstance(rules, Mapping) or not rules or rules.keys() - {"has", "hasnt"}:
-            raise CannotScore('needs "rules": {"has": [patterns], "hasnt": [patterns]}')
+            raise CannotScore('has no target of the form "rules": {"has": [patterns], "hasnt": [patterns]}')
         text = output.strip()
         has, hasnt = (_compiled(rules.get(key, [])) for key in ("has", "hasnt"))
         is_right = bool(text) and all(p.search(text) for p in has) and not any(p.search(text) for p in hasnt)
