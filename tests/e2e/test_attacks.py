@@ -176,6 +176,7 @@ def test_the_base_and_the_parent_are_no_result(modelled: Path, tmp_path: Path) -
 ENDS = 'echo \'{{"eos_token_id": 7}}\' > "{}/generation_config.json"\n'
 
 
+@pytest.mark.slow
 def test_the_base_model_stays_as_it_was_pinned(modelled: Path, tmp_path: Path) -> None:
     """D15, §7: what ends an answer, changed in the base model's folder: before a run, and by one."""
     settings = modelled.parent / "base" / "generation_config.json"
@@ -284,6 +285,7 @@ def restore_pins(workspace: Path) -> None:
         shutil.rmtree(path.parent)
 
 
+@pytest.mark.slow
 def test_an_easier_scorer_mid_tree_is_a_new_epoch_that_says_what_changed(tmp_path: Path) -> None:
     """§7, A3: the root is scored anew before anything is compared; `status` and the message name the change."""
     workspace = with_hand(make_command_workspace(tmp_path / "ws", n=150))
@@ -354,6 +356,7 @@ def test_a_forged_order_or_result_counts_for_nothing(plain: Path, tmp_path: Path
     assert attack(plain, page, by(unfenced), forge_py=FORGED_RESULT).data["score"]["mean"] == 1.0
 
 
+@pytest.mark.slow
 def test_weights_swapped_after_their_score_are_not_scored_again(plain: Path, tmp_path: Path) -> None:
     """§7: a new epoch scores the weights that stood in the last one, and no others."""
     ran = attack(plain, 'echo 0.31 > "$EVO_CHECKPOINT_DIR/skill.txt"\n').data["id"]
