@@ -225,7 +225,9 @@ def hints(view: ExperimentView) -> tuple[Hint, ...]:
     steps = [Hint(f"evo failures {view.id}", "dev items that it gets wrong")]
     if view.parent is not None:
         steps.append(Hint(f"evo diff {view.id}", f"what it changed against {view.parent}"))
-    if view.evidence is not None and view.needed is not None and view.evidence >= view.needed and view.state == "open":
+    is_asked = view.certificate is not None and not view.certificate.void
+    has_evidence = view.evidence is not None and view.needed is not None and view.evidence >= view.needed
+    if has_evidence and view.state == "open" and not is_asked:
         steps.insert(0, Hint(f"evo certify {view.id}", f"evidence {view.evidence:.1f} of {view.needed:.3f}"))
     return tuple(steps)
 

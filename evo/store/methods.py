@@ -13,6 +13,7 @@ from evo.store import datasets
 
 NAME = "methodlog.md"
 NONE_STATED = "none stated"
+NOTHING = "none recorded"
 
 
 def page_of(db: sqlite3.Connection, experiment: Experiment, *, constraints: str) -> str:
@@ -35,7 +36,7 @@ def on_one_line(constraints: str) -> str:
 
 def data_of(db: sqlite3.Connection, experiment: Experiment) -> str:
     used = datasets.of(db, experiment.id)
-    return "; ".join(f"{d.source} ({d.lines} lines, sha256 {d.sha256[:8]})" for _, d in used) or "none recorded"
+    return "; ".join(f"{d.source} ({d.lines} lines, sha256 {d.sha256[:8]})" for _, d in used) or NOTHING
 
 
 def method_of(experiment: Experiment) -> str:
