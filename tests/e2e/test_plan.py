@@ -90,7 +90,7 @@ def test_an_evaluation_of_a_part_of_the_items_is_warned_of_and_refused(tmp_path:
     assert evo("run", "exp_0000", cwd=workspace).code == 0
     assert evo("config", "set", "eval.command", "python score.py --limit 8", cwd=workspace).code == 0
     node, warned = made(workspace, "eight items are enough to see it", skilled(0.5))
-    assert "eval.command has --limit" in warned[0]
+    assert "eval.command has --limit 8" in warned[0]
     assert planned(workspace, node)["subset"]["severity"] == "warn"
     ran = evo("run", node, cwd=workspace)
     assert ran.code == 6

@@ -67,15 +67,23 @@ def of_words(session: Session, experiment: Experiment) -> Iterator[Finding]:
 
 def of_evaluation(session: Session, experiment: Experiment) -> Iterator[Finding]:
     """An evaluation of a part of the items, and a model that nothing tries to serve."""
-    words = _words(session.config.eval.command)
-    cut = next((word for word in words if word.partition("=")[0] in PARTIAL), None)
-    if cut is not None:
-        said = f"eval.command has {cut}: results on a part of the items are no score, and evo refuses them"
+    cut = partial_option(_words(session.config.eval.command))
+    if cut:
+        said = f"eval.command has {cut}: what it measures on a part of the items is no score"
         yield _finding("subset", "warn", said, "evo config show", option=cut)
     has_model = meta.get(session.db, "model_path") is not None
     if has_model and not session.config.gate.checks and not guards.checks_of(session.db, experiment.id):
         said = "no check loads or serves the model before the held-out question"
         yield _finding("no_check", "note", said, "evo config set gate.checks 'COMMAND {model}'")
+
+
+def partial_option(words: list[str]) -> str:
+    """`--limit 8`, where there is such an option with a number of items; empty where there is none, or it says all."""
+    for word, after in zip(words, [*words[1:], ""], strict=True):
+        name, _, value = word.partition("=")
+        if name in PARTIAL and (value or after) not in ("-1", "0", "none", "None", ""):
+            return f"{name} {value or after}"
+    return ""
 
 
 def _words(command: str) -> list[str]:
