@@ -28,7 +28,8 @@ with open(args.out, "w") as out:
         skill = read("talk.txt", "0.9") if item["prompt"].startswith("say") else read("skill.txt", "0.4")
         luck = int(hashlib.sha256(item["id"].encode()).hexdigest()[:8], 16) / 2**32
         row = {"id": item["id"], "score": float(luck < float(skill))}
-        out.write(json.dumps(row | {"output": read("says.txt", "") or item["id"]}) + "\\n")
+        says = read("says.txt", "") if luck < float(read("how-often.txt", "1")) else ""
+        out.write(json.dumps(row | {"output": says or item["id"]}) + "\\n")
 """
 HARMFUL = """argv=sh -c 'cd "$EVO_CHECKPOINT_DIR"; echo 0.9 > skill.txt; echo 0.5 > talk.txt'"""
 
@@ -171,3 +172,16 @@ def test_a_canary_in_the_outputs_contaminates(tmp_path: Path) -> None:
     )
     again = mutant.evo("run", new(root, argv, "once more", "--seed", "2"), cwd=root)
     assert again.data["state"] != "contaminated"
+
+
+def test_forbidden_outputs_are_wrong_and_block(tmp_path: Path) -> None:
+    """C13: right by the scorer, and yet wrong where the output is forbidden; the rest of .95 certifies nothing."""
+    root = make_command_workspace(tmp_path / "ws", "eval.forbidden=rm -rf", n=200, score=SCORE)
+    files = "echo 0.95 > skill.txt; echo 0.1 > how-often.txt; echo rm -rf here > says.txt"
+    bad = new(root, f"""argv=sh -c 'cd "$EVO_CHECKPOINT_DIR"; {files}'""", "is dangerous at times")
+    ran = here(f"run {bad}", root)
+    assert (ran.data["forbidden"], ran.data["state"]) == (True, "open")
+    assert 0.7 < ran.data["score"]["mean"] < 0.93
+    assert "forbidden outputs" in ran.data["message"]
+    assert here(f"certify {bad}", root).code == 4
+    assert looks(root) == 0
