@@ -198,7 +198,6 @@ def same_score(task: Task, reached: Sequence[Reached]) -> Finding | None:
     )
     evidence = {
         "techniques": techniques,
-        "tried": sorted(each.technique for each in reached),
         "experiments": [each.id for each in level],
         "scores": [each.score for each in level],
         "n": top.n,

@@ -57,6 +57,12 @@ def techniques(db: sqlite3.Connection, epoch: str, *, sign: float) -> list[Techn
     return [TechniqueRow(*row) for row in rows]
 
 
+def was_scored(db: sqlite3.Connection, technique: str) -> bool:
+    """In any epoch."""
+    asked = "SELECT EXISTS (SELECT 1 FROM experiment WHERE technique = ? AND score_mean IS NOT NULL AND number > 0)"
+    return bool(db.execute(asked, (technique,)).fetchone()[0])
+
+
 def latest_technique(db: sqlite3.Connection, epoch: str) -> str | None:
     """That of the newest experiment with a score."""
     row = db.execute(
@@ -70,8 +76,8 @@ def of_technique(db: sqlite3.Connection, epoch: str, technique: str, *, limit: i
     rows = db.execute(
         "SELECT e.id, iif(e.is_regressed, NULL, e.gain - coalesce(p.gain, 0)) AS delta FROM experiment e"
         " JOIN experiment p ON p.id = e.parent"
-        " WHERE e.technique = :technique AND e.state <> 'contaminated' AND e.origin = '' AND e.number > 0 AND (e.is_regressed"
-        " OR (e.epoch = :epoch AND e.gain IS NOT NULL AND (p.epoch = :epoch OR p.number = 0)))"
+        " WHERE e.technique = :technique AND e.state <> 'contaminated' AND e.origin = '' AND e.number > 0"
+        " AND (e.is_regressed OR (e.epoch = :epoch AND e.gain IS NOT NULL AND (p.epoch = :epoch OR p.number = 0)))"
         " ORDER BY e.number DESC LIMIT :limit",
         {"epoch": epoch, "technique": technique, "limit": limit},
     )

@@ -59,9 +59,7 @@ def test_a_fourth_technique_waits_until_somebody_has_looked(tmp_path: Path) -> N
     assert "delta is held back: alpha, beta, gamma" in refused.error["message"]
     assert branch(workspace, "alpha", 0.65).code == 0, "what was tried goes on"
 
-    blind = make_mutant(
-        tmp_path / "mutant", Change("ops/checks/hold.py", "if _holding(session, technique) is None:", "if True:")
-    )
+    blind = make_mutant(tmp_path / "mutant", Change("ops/checks/hold.py", "if _holding(session) is None:", "if True:"))
     words = ["new", "--recipe", "delta", "--parent", "exp_0000", "--set", skilled(0.7), "-m", "without the guard"]
     planted = blind.evo(*words, cwd=workspace)
     assert planted.code == 0, "without the guard the fourth technique is made"

@@ -92,7 +92,6 @@ def test_one_score_by_three_techniques_is_suspect() -> None:
     found = same_score(Task(), reached(0.3, 0.3, 0.3, 0.1))
     assert found is not None
     assert (found.severity, found.evidence["techniques"]) == ("block", ["dpo", "grpo", "sft"])
-    assert found.evidence["tried"] == ["dpo", "grpo", "rft", "sft"]
     assert not any(digit in found.message for digit in "0123456789"), "a message is the same after one more run"
 
 

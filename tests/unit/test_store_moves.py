@@ -37,6 +37,7 @@ def test_techniques_by_their_best(db: sqlite3.Connection) -> None:
     }
     assert {row.technique: row.id for row in moves.techniques(db, EPOCH, sign=-1.0)} == {"sft": low, "dpo": other}
     assert moves.techniques(db, "another epoch", sign=1.0) == []
+    assert (moves.was_scored(db, "dpo"), moves.was_scored(db, "rft")) == (True, False)
 
 
 def test_the_last_moves_of_a_technique(db: sqlite3.Connection) -> None:

@@ -15,19 +15,17 @@ from evo.store.findings import Recorded
 
 def refuse_held_back(session: Session, technique: str) -> None:
     """Refused (exit 4) before any node or compute; the tree is judged anew before that is said."""
-    if _holding(session, technique) is None:
+    if _holding(session) is None:
         return
     import_module("evo.ops.checks.diagnose").refresh(session)
-    if (one := _holding(session, technique)) is not None:
+    one = _holding(session)
+    if one is not None and not import_module("evo.store.moves").was_scored(session.db, technique):
         raise Refused(
             f"{technique} is held back: {one.finding.message}",
             hint="evo diagnose shows both sides and what the scorer says; then evo diagnose --ack same-score",
         )
 
 
-def _holding(session: Session, technique: str) -> Recorded | None:
-    for one in findings.of(session.db, None, source="diagnose"):
-        is_open = one.finding.kind == "same-score" and not one.settled
-        if is_open and technique not in one.finding.evidence["tried"]:
-            return one
-    return None
+def _holding(session: Session) -> Recorded | None:
+    known = findings.of(session.db, None, source="diagnose")
+    return next((one for one in known if one.finding.kind == "same-score" and not one.settled), None)
