@@ -12,6 +12,7 @@
     mid/000200.json         mid-evaluator -> recipe, supervisor, ops: a `MidAnswer`
     mid/000200.jsonl        mid-evaluator -> evaluator, trackers: a line for each item, an ItemResult with its `prompt`
     mid/down.json           supervisor -> recipe: no mid-evaluation is to be had any more, and why
+    opened.json    supervisor -> ops: {"files", "complete"}, the data files that training opened
     stop           ops -> recipe, supervisor: end training now, keep the best checkpoint
     checkpoints/   recipe: what a second start resumes from
 
@@ -163,6 +164,8 @@ class Job:
     no_output_is_failure: bool = True
     isolation: str = "none"
     """What `train.argv` is wrapped in: copied into the result."""
+    watched: list[str] = field(default_factory=list)
+    """Folders and files of which opened.json names those that training opened."""
     schema: str = "evo-job/1"
 
 

@@ -116,6 +116,13 @@ def noted(session: Session, experiment: str) -> str:
     return level
 
 
+def watched(session: Session, experiment: str) -> list[str]:
+    """Where a run may find data that nobody declared."""
+    layout, config = session.layout, session.config.isolation
+    listed_ = [*listed(layout, config.read, name="read"), *listed(layout, config.write, name="write")]
+    return [str(layout.worktree(experiment)), *listed_]
+
+
 def warnings(session: Session) -> tuple[str, ...]:
     """What a run says of it, loudly, where there is none."""
     rung = present(session)

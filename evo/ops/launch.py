@@ -287,6 +287,7 @@ def build_job(
         grace_s=run.grace_s,
         no_output_is_failure=not is_command,
         isolation=isolation.noted(session, experiment.id) if trains else attempt.isolation,
+        watched=isolation.watched(session, experiment.id) if trains else [],
     )
 
 

@@ -9,6 +9,7 @@ It knows no machine learning, no database and no git, and imports only light mod
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from evo.runner import failures, leases, proc, records
 from evo.runner.failures import Verdict
+from evo.runner.sandbox.opened import Openings
 from evo.runner.stage import Ending, Family, MidService, Order, Pulse, run_stage
 
 _STAGES = {"train": "training", "evaluate": "evaluating"}
@@ -58,6 +60,7 @@ class Supervisor:
         self.eval_seconds: float | None = None
         self.stage = "train" if job.get("train") else "evaluate"
         self.mid: MidService | None = None
+        self.openings: Openings | None = None
         self.looked_at = self.spent = 0.0
         self.stop_left = job.get("stop_grace_s", 0.0)
 
@@ -136,6 +139,7 @@ class Supervisor:
         kills = _memory_kills()
         if self.job.get("mid"):
             self.mid = MidService(self.folder, self.order("mid"), self.family, usual_mask=self.pulse.usual_mask)
+        self.openings = Openings(self.job.get("watched", []))
         self.looked_at = time.monotonic()
         ending, log = self.run_stage("train", self.look)
         self.train_seconds = ending.seconds
@@ -147,6 +151,7 @@ class Supervisor:
             elif self.job.get("no_output_is_failure", True):
                 verdict = failures.no_output(output, log)
         self.restore_records()
+        self.say_opened(self.openings)
         if verdict.outcome == "ok":
             record = {"token": self.token, "train_seconds": self.train_seconds}
             records.write_record(self.path(records.TRAINED), record)
@@ -160,6 +165,8 @@ class Supervisor:
         own, its time to react to the wish does not run."""
         if self.mid is not None:
             self.mid.tick()
+        if self.openings is not None:
+            self.openings.look()
         now = time.monotonic()
         gone_by, self.looked_at = now - self.looked_at, now
         if not os.path.lexists(self.path(records.STOP)):
@@ -186,6 +193,15 @@ class Supervisor:
         records.write_bytes(self.path(records.JOB), self.kept.job, is_durable=False)
         if self.kept.eval_job is not None:
             records.write_bytes(self.path(records.EVAL_JOB), self.kept.eval_job, is_durable=False)
+
+    def say_opened(self, openings: Openings) -> None:
+        """Which data files training opened; all that there were only where a sandbox bounds what it can reach."""
+        seen = openings.close()
+        is_bounded = self.job.get("isolation", "none") != "none"
+        record = {"files": seen.files, "complete": seen.complete and is_bounded}
+        records.write_record(self.path(records.OPENED), record, is_durable=False)
+        with contextlib.suppress(OSError):
+            records.remove(self.path(records.SCRATCH))
 
     def trained_before(self) -> Verdict:
         """No training is ordered: the baseline, or an evaluation that is taken up again."""

@@ -271,3 +271,28 @@ def test_no_key_of_the_caller_reaches_a_run(workspace: Path) -> None:
     assert evo("run", made, cwd=workspace, EVO_ENV_PASS="HF_TOKEN", **keys).code == 0
     seen = (workspace / ".evo/attempts" / made / "1/output/env").read_text()
     assert [name for name in keys if f"{name}=secret" in seen] == ["HF_TOKEN"]
+
+
+READER = """\
+import os, pathlib
+open("data/dev.jsonl").read()
+pathlib.Path("made").mkdir()
+print(open(__file__).read()[:0], pathlib.Path("train.py").exists())
+pathlib.Path(os.environ["TMPDIR"], "scratch").write_text("x" * 1000)
+pathlib.Path(os.environ["EVO_CHECKPOINT_DIR"], "skill.txt").write_text("0.5")
+"""
+
+
+def test_what_a_run_opened_is_on_record(workspace: Path) -> None:
+    """Issue 4, item 2: files that the run opened, where that can be told; what is scratch is gone afterwards."""
+    made = evo("new", "--parent", "exp_0000", "--recipe", "command", "--set", "argv=python read.py", "-m", "reads",
+               cwd=workspace).data  # fmt: skip
+    worktree = Path(made["worktree"])
+    (worktree / "read.py").write_text(READER)
+    evo("run", made["id"], cwd=workspace)
+    folder = workspace / ".evo/attempts" / made["id"] / "1"
+    opened = json.loads((folder / "opened.json").read_text())
+    assert opened["files"] == [str(worktree / "data/dev.jsonl")]
+    isolation = json.loads((folder / "result.json").read_text())["isolation"]
+    assert opened["complete"] is (isolation != "none")
+    assert not (folder / "tmp").exists()
