@@ -15,6 +15,8 @@ from evo.ops.checks.plan import partial_option
         ("python evaluate.py --out {out} --limit -1", ""),
         ("python evaluate.py --limit 0", ""),
         ("python score.py", ""),
+        ("python score.py --limit", ""),
+        ("", ""),
         ("python score.py --limited 5", ""),
     ],
 )

@@ -79,10 +79,11 @@ def of_evaluation(session: Session, experiment: Experiment) -> Iterator[Finding]
 
 def partial_option(words: list[str]) -> str:
     """`--limit 8`, where there is such an option with a number of items; empty where there is none, or it says all."""
-    for word, after in zip(words, [*words[1:], ""], strict=True):
+    for place, word in enumerate(words):
         name, _, value = word.partition("=")
-        if name in PARTIAL and (value or after) not in ("-1", "0", "none", "None", ""):
-            return f"{name} {value or after}"
+        value = value or " ".join(words[place + 1 : place + 2])
+        if name in PARTIAL and value not in ("-1", "0", "none", "None", ""):
+            return f"{name} {value}"
     return ""
 
 
