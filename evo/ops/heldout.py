@@ -20,7 +20,7 @@ from evo.domain.experiment import ROOT, Experiment
 from evo.domain.item import Item, ItemResult, Split
 from evo.domain.job import AttemptFolder, EvalJob
 from evo.domain.score import mean_over_seeds, per_item
-from evo.errors import EvoError, Refused
+from evo.errors import EvoError, Refused, RunFailed
 from evo.files import sha256_json
 from evo.gate.decision import Comparison, Decision, GateRules, GuardReading, decide, may_claim_recipe
 from evo.gate.noise import sigma_run
@@ -140,10 +140,7 @@ def guard_readings(
     base, alone = side(session, ROOT), replace(noise, reference_runs=1)
     ours, theirs = (guard_means(session, judge, who, guards, on_tick) for who in (candidate, base))
     work = import_module("evo.ops.checks.guards")
-    return [
-        work.reading(session, guard, list(ours[guard.name].values()), list(theirs[guard.name].values()), alone)
-        for guard in guards
-    ]
+    return [work.reading(session, guard, ours[guard.name], theirs[guard.name], alone) for guard in guards]
 
 
 def guard_means(
@@ -268,6 +265,9 @@ def evaluate_sealed(
         on_tick(Tick(experiment.id, run.n, stage, seconds))
 
     evaluate(session, job, folder=draft, beat=beat)
+    for part in others:
+        if kept_results(beside[part.name].root) is None:
+            raise RunFailed(f"the evaluation of {part.name} on {stage} items failed", hint=f"see {draft.eval_log}")
     places = [(part.folder, beside[part.name].root) for part in others] + [(first.folder, draft.root)]
     for folder, place in places:
         summary, _ = read_results(AttemptFolder(place).eval_dir)

@@ -10,6 +10,9 @@ import pytest
 from mutants import Change, make_mutant
 from workspaces import Answer, evo_here, make_command_workspace, new, skilled
 
+from evo import assets
+from evo.ops.checks.outputs import answered
+
 SCORE = """\
 import argparse, hashlib, json, pathlib
 
@@ -185,3 +188,27 @@ def test_forbidden_outputs_are_wrong_and_block(tmp_path: Path) -> None:
     assert "forbidden outputs" in ran.data["message"]
     assert here(f"certify {bad}", root).code == 4
     assert looks(root) == 0
+
+
+@pytest.mark.slow
+def test_the_suite_that_ships_beside_a_real_model(tmp_path: Path) -> None:
+    """B20: one process scores dev, guard and canaries; on a tiny model the guard says that it cannot tell."""
+    shipped = assets.folder("workspace_template") / "addition"
+    gold = tmp_path / "gold.jsonl"
+    gold.write_text("".join((shipped / "gold.jsonl").read_text().splitlines(keepends=True)[:120]))
+    words = (
+        f"init {tmp_path / 'ws'} --model {shipped / 'model'} --gold {gold} --guards basics --set eval.max-new-tokens=8"
+    )
+    assert here(words, tmp_path).code == 0
+    root = tmp_path / "ws"
+    ran = here("run exp_0000", root)
+    (guard,) = ran.data["guards"]
+    assert (guard["name"], guard["n"], guard["holds"]) == ("basics", 70, None)
+    assert guard["note"].startswith("uninformative")
+    asked = root / ".evo/attempts/exp_0000/1/eval/canary"
+    rows = [json.loads(line) for line in (asked / "results.jsonl").read_text().splitlines()]
+    assert [(row["item"], row["score"], "output" in row) for row in rows] == [("heldout", 0.0, False)]
+    assert asked.stat().st_mode & 0o777 == 0o700
+    # the same results with the canary known: what a model that was trained on the sealed file would give
+    (asked / "results.jsonl").write_text(json.dumps(rows[0] | {"score": 1.0}) + "\n")
+    assert answered(asked.parent) == ["heldout"]

@@ -6,7 +6,7 @@ but their part in the gate's one bit. What a guard cannot tell is a finding, not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from evo.domain.experiment import ROOT, Experiment
@@ -176,11 +176,11 @@ def deciding(session: Session, judge: Judge, noise: RunNoise, on_tick: OnTick = 
 
 
 def reading(
-    session: Session, guard: Guard, ours: Sequence[float], base: Sequence[float], noise: RunNoise
+    session: Session, guard: Guard, ours: Mapping[str, float], base: Mapping[str, float], noise: RunNoise
 ) -> GuardReading:
-    """The held-out bound of one guard: it stays inside the gate."""
+    """The held-out bound of one guard from results by item: it stays inside the gate."""
     items: list[Item] = suites.heldout_of(session, guard)
     clusters = [item.cluster or item.id for item in items] if any(item.cluster for item in items) else None
-    theirs = [adjusted(session, guard.config, value) for value in base]
-    said = harm([adjusted(session, guard.config, value) for value in ours], theirs, noise, clusters=clusters)
+    candidate, theirs = ([adjusted(session, guard.config, side[i.id]) for i in items] for side in (ours, base))
+    said = harm(candidate, theirs, noise, clusters=clusters)
     return GuardReading(guard.name, said.lower, guard.config.margin, guard.config.mode == "required")
