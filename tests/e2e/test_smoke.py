@@ -84,7 +84,7 @@ def plant(workspace: Path, here: str = "", *, name: str = "own", hypothesis: str
 
 def starts(workspace: Path) -> list[list[str]]:
     """[experiment, attempt, is_smoke, rows] of every start of the page."""
-    path = workspace / ".evo" / "cache" / "starts"
+    path = workspace / ".evo" / "cache" / "runs" / "starts"
     return [line.split() for line in path.read_text().splitlines()] if path.is_file() else []
 
 
