@@ -45,6 +45,7 @@ def written(value: object) -> str:
 def step_from(session: Session, parent: Experiment) -> Step | None:
     """The first step from `parent` that was not tried; None where recipes and ranges hold no other."""
     tried = {(recipe, _frozen(json.loads(params))) for recipe, params in listings.tried(session.db, parent.id)}
+    tried.add((parent.recipe, _frozen(parent.params)))  # the same again, from its own output, teaches the least
     seen = {recipe for recipe, _ in tried}
     likely = candidates(session, parent)
     configs = {name: recalled(session.layout, name) for name in likely}
@@ -65,7 +66,7 @@ def candidates(session: Session, parent: Experiment) -> list[str]:
     newest = (like for like in listings.newest(session.db, limit=1) if like.id != ROOT)
     used = [like.recipe for like in (parent, *newest) if like.id != ROOT and like.origin != DECLARED]
     own = own_names(session.layout)
-    usual = [] if own else ["sft" if session.config.model.source else "command"]
+    usual = [] if own or used else ["sft" if session.config.model.source else "command"]
     return list(dict.fromkeys([*used, *own, *usual]))
 
 

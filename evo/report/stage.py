@@ -6,6 +6,7 @@ ones are done, and evidence from outside is not asked for while local ideas stil
 
 from __future__ import annotations
 
+from evo.data import seal
 from evo.domain.agent_views import StageView
 from evo.domain.experiment import ROOT
 from evo.session import Session
@@ -18,7 +19,7 @@ STALLED = 3
 def stage_of(session: Session) -> StageView:
     """The present stage, and what it asks for."""
     is_scalar = session.config.eval.mode == "scalar"
-    if not session.heldout_hash and not is_scalar:
+    if not session.heldout_hash and not is_scalar and not seal.manifest_path(session.layout.root).exists():
         return StageView(0, "task definition", "no items are sealed: evo data seal --gold FILE, and say the goal")
     if experiments.get(session.db, ROOT).score_mean is None:
         return StageView(1, "base evaluation", f"{ROOT} has no score, and every gain is counted from it")

@@ -9,8 +9,8 @@ import pytest
 from agent import Agent
 from workspaces import SCORE, evo, make_command_workspace
 
-COSTS = SCORE.replace('"score": float(luck < skill)', '"score": abs(luck - skill) * 10')
-"""Graded, and less is better: how far each item is off, in an open range."""
+COSTS = SCORE.replace('"score": float(luck < skill)', '"score": (1 - skill) * 10 * luck')
+"""Graded, and less is better: what each item costs, in an open range."""
 
 
 def own_recipe(workspace: Path, name: str, params: str) -> None:
@@ -54,7 +54,7 @@ def test_a_failing_recipe_is_looked_at_and_given_up_on_the_way(tmp_path: Path) -
         tmp_path / "costs", "metric.direction=min", "metric.range=none", "max-attempts=1", n=150, score=COSTS
     )
     own_recipe(workspace, "a-broken", "  argv: {type: str, default: \"sh -c 'echo no such file >&2; exit 3'\"}\n")
-    own_recipe(workspace, "b-better", command("0.5"))
+    own_recipe(workspace, "b-better", command("0.9"))
     commit(workspace)
     agent = Agent(workspace)
     assert agent.drive(), agent.done
