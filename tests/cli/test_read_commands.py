@@ -25,7 +25,8 @@ READS = [
     "show 6", "show 7", "show 8", "show 9", "compare 1 2", "compare 0 1", "frontier", "frontier --policy thompson -k 3",
     "frontier --policy pareto-per-item", "next", "diff 2", "diff 1 --stat", "diff 2 --against 0", "log", "log 3",
     "log --tail 3",
-    "failures 2", "failures 2 --slice odd --limit 2", "path 6", "discards", "notes", "notes 2", "completion bash",
+    "failures 2", "failures 2 --slice odd --limit 2", "path 6", "discards",
+    "diagnose", "diagnose 2", "notes", "notes 2", "completion bash",
 ]  # fmt: skip
 SHAPES = {
     "show 1": {
