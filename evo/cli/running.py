@@ -9,7 +9,8 @@ from evo.domain.experiment import parse_experiment_id
 from evo.domain.views import Hint, Reply
 from evo.ops import run as ops
 from evo.report import show
-from evo.session import open_session
+from evo.session import Session, open_session
+from evo.store import experiments
 
 
 def run_plainly(experiment: str) -> Reply:
@@ -18,10 +19,21 @@ def run_plainly(experiment: str) -> Reply:
 
 def run_reply(request: ops.RunRequest, *, json_lines: bool = False) -> Reply:
     with open_session() as session, progress(json_lines=json_lines) as on_tick:
+        foretold = forecast(session, request)
         outcome = ops.run(session, request, on_tick)
+        warnings = (*foretold, *outcome.warnings)
         return show.reply(
-            session, outcome.experiment, message=outcome.message, failure=outcome.failure, warnings=outcome.warnings
+            session, outcome.experiment, message=outcome.message, failure=outcome.failure, warnings=warnings
         )
+
+
+def forecast(session: Session, request: ops.RunRequest) -> tuple[str, ...]:
+    """A warning where the budget leaves less than runs of this recipe took; nothing where nothing is capped."""
+    if session.caps is None or request.experiment is None:
+        return ()
+    recipe = experiments.get(session.db, request.experiment).recipe
+    told = import_module("evo.report.budget").short_of(session, recipe)
+    return (told,) if told else ()
 
 
 def smoke_reply(request: ops.RunRequest, *, json_lines: bool = False) -> Reply:
