@@ -72,13 +72,13 @@ def test_a_run_is_given_the_workspace_s_cache_whatever_the_hub_s_is(tmp_path: Pa
     """A32: outside every worktree, kept between runs, apart from downloads."""
     workspace = make_command_workspace(tmp_path / "ws", "gate.mode=none", n=60)
     page = "run = __import__('evo.recipe').recipe.current(); (run.cache_dir / 'seen').open('a').write('x')"
-    script = tmp_path / "train.py"
+    script = tmp_path / "shared" / "train.py"
     script.write_text(f"import os\n{page}\nprint(os.environ['HF_HUB_CACHE'], run.cache_dir)\n")
     for number in range(2):
         node = new(workspace, f"argv=python {script}", f"try {number}", "--parent", "exp_0000")
         assert evo("run", node, "--rerun", cwd=workspace, HF_HUB_CACHE=str(tmp_path / "hub")).code == 0
         log = (workspace / ".evo" / "attempts" / node / "1" / "train.log").read_text()
-        assert log.split() == [str(tmp_path / "hub"), str(workspace / ".evo" / "cache")]
-    assert (workspace / ".evo" / "cache" / "seen").read_text() == "xx"
+        assert log.split() == [str(tmp_path / "hub"), str(workspace / ".evo" / "cache" / "runs")]
+    assert (workspace / ".evo" / "cache" / "runs" / "seen").read_text() == "xx"
     assert not (tmp_path / "hub").exists()
     assert not list((workspace / ".evo" / "worktrees").rglob("seen"))
