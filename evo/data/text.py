@@ -27,7 +27,7 @@ _UNSPACED = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _WORD = re.compile(rf"\d+(?:[.,:]\d+)*|[{_UNSPACED}]|[^\W{_UNSPACED}]+|[^\w\s]")
 CLAUSE_END, LINE_END, CAPITAL = "\x00", "\x01", "\x02"
 _MARKS = re.compile("[\x00-\x02]")
-_CAPITALISED = re.compile(r"(?<=[^\W_A-Z])\s+(?=[A-Z][^\W\dA-Z_])")
+_CAPITALISED = re.compile(r"(?<=[^\sA-Z])\s+(?=[A-Z][^\W\dA-Z_])")
 
 
 def normalise(text: str) -> str:

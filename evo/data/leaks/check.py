@@ -30,8 +30,9 @@ OnProgress = Callable[[int, int], None]
 """(rows done, rows in all)"""
 WINDOW, OVERLAP = 8_000, 2_000
 """Characters of a text that are searched at a time, and those that are searched again with the next."""
-MOST_QUESTIONS = 3
-"""An answer that stands in rows with more different questions than this is no item's own."""
+MOST_QUESTIONS, MOST_ROWS = 3, 10
+"""A brief answer that stands in rows with more different questions than this is no item's own; so is a brief question
+that stands in more rows, as a label does."""
 LARGE = 3_000_000
 """Characters from which several processes are worth their start."""
 MOST_PROCESSES = 8
@@ -175,13 +176,14 @@ def _matches(found: Iterable[_Found], names: Sequence[tuple[str, str]], file: st
     questions: dict[int, set[str]] = defaultdict(set)
     for entry in found:
         by_place[entry.line, entry.hit.item].append(entry)
-        if entry.hit.part == "answer":
+        if entry.hit.is_brief:
             questions[entry.hit.item].add(entry.question)
     matches = []
     for (line, item), entries in sorted(by_place.items()):
         hits = sorted((entry.hit for entry in entries), key=lambda hit: (hit.is_sure, hit.score), reverse=True)
         parts = {part for hit in hits if hit.is_sure == hits[0].is_sure for part in hit.part.split("+")}
-        is_label = parts == {"answer"} and hits[0].method != "code" and len(questions[item]) > MOST_QUESTIONS
+        most = MOST_QUESTIONS if parts == {"answer"} else MOST_ROWS
+        is_label = all(hit.is_brief for hit in hits if hit.is_sure) and len(questions[item]) > most
         split, name = names[item]
         part = "question+answer" if len(parts) > 1 else parts.pop()
         severity: Severity = "block" if hits[0].is_sure and not is_label else "warn"

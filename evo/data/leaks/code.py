@@ -1,7 +1,8 @@
 """Python code as what it does: syntax trees in which names and literals are replaced by where they first occur.
 
-Two functions with the same print differ in names, literals, comments, docstrings, annotations and layout only. A text
-has one print for each body of statements in it that is large enough to be recognised.
+Two functions with the same print differ in their own names, literals, comments, docstrings, annotations and layout
+only. Names from elsewhere (of modules, of attributes other than self's) cannot be changed at will, and stay. A text has
+one print for each body of statements in it that is large enough to be recognised.
 """
 
 from __future__ import annotations
@@ -16,10 +17,8 @@ from typing import NamedTuple
 
 LEAST_NODES = 30
 """Smaller bodies are everybody's."""
-_KEPT_NAMES = frozenset(dir(builtins))
-_KEPT_ATTRIBUTES = frozenset(
-    name for kind in (str, bytes, list, dict, set, tuple, int, float, complex) for name in dir(kind)
-)
+_BUILTINS = frozenset(dir(builtins))
+_SELVES = ("self", "cls")
 _SKIPPED = frozenset({"ctx", "annotation", "returns", "type_comment", "type_ignores", "type_params", "kind"})
 _LOOKS_LIKE_CODE = re.compile(
     r"\bdef\b|\bclass\b|\breturn\b|\bimport\b|\bfor\b.*\bin\b|\bprint\(|[\w\]]\s*[-+*/]?=\s*\S"
@@ -43,8 +42,9 @@ def prints(text: str) -> dict[str, Body]:
         return {}
     found: dict[str, Body] = {}
     for tree, line in _trees(text):
+        given = _given(tree)
         for body in _bodies(tree):
-            words = list(_print(body))
+            words = list(_print(body, given))
             if len(words) >= LEAST_NODES:
                 found.setdefault(" ".join(words), Body(len(words), line + body[0].lineno - 1))
     return found
@@ -96,8 +96,28 @@ def _bodies(tree: ast.Module) -> Iterator[list[ast.stmt]]:
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
-def _print(body: list[ast.stmt]) -> Iterator[str]:
-    """The body's nodes in order; a name is the number of names before its first occurrence."""
+def _given(tree: ast.Module) -> frozenset[str]:
+    """The names that the code gives by itself, and could as well give differently."""
+    found: set[str] = set()
+    elsewhere = set(_BUILTINS)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, (ast.Store, ast.Del)):
+            found.add(node.id)
+        elif isinstance(node, ast.Global):
+            elsewhere.update(node.names)
+        elif isinstance(node, _DEFINITIONS):
+            found.add(node.name)
+        elif isinstance(node, ast.arg):
+            found |= {node.arg}
+        elif isinstance(node, ast.ExceptHandler) and node.name:
+            found.add(node.name)
+        elif isinstance(node, ast.alias) and node.asname:
+            found.add(node.asname)
+    return frozenset(found - elsewhere)
+
+
+def _print(body: list[ast.stmt], given: frozenset[str]) -> Iterator[str]:
+    """The body's nodes in order; a name of its own is the number of such names before its first occurrence."""
     names: dict[str, str] = {}
     waiting: list[object] = [_told(body)]
     while waiting:
@@ -111,21 +131,28 @@ def _print(body: list[ast.stmt]) -> Iterator[str]:
             if isinstance(node, _DEFINITIONS):
                 waiting.append(_told(node.body))
                 continue
-            waiting.extend(reversed([_field(name, value, names) for name, value in ast.iter_fields(node)]))
+            own = frozenset() if isinstance(node, ast.keyword) else given
+            if isinstance(node, ast.Attribute):
+                own = (
+                    given | {node.attr}
+                    if isinstance(node.value, ast.Name) and node.value.id in _SELVES
+                    else frozenset()
+                )
+            waiting.extend(reversed([_field(name, value, names, own) for name, value in ast.iter_fields(node)]))
         elif isinstance(node, str):
             yield node
 
 
-def _field(name: str, value: object, names: dict[str, str]) -> object:
-    """A field's value with the names in it replaced; None where it says nothing about what is done."""
+def _field(name: str, value: object, names: dict[str, str], own: frozenset[str]) -> object:
+    """A field's value with the code's own names replaced; None where it says nothing about what is done."""
     if name in _SKIPPED:
         return None
-    if isinstance(value, str):
-        kept = _KEPT_ATTRIBUTES if name == "attr" else _KEPT_NAMES
-        return value if value in kept else names.setdefault(value, f"#{len(names)}")
     if isinstance(value, list):
-        return [entry if not isinstance(entry, str) else names.setdefault(entry, f"#{len(names)}") for entry in value]
-    return value
+        return [_field("", entry, names, own) for entry in value]
+    if not isinstance(value, str):
+        return value
+    key = f".{value}" if name == "attr" else value
+    return names.setdefault(key, f"#{len(names)}") if value in own else value
 
 
 def _told(body: list[ast.stmt]) -> list[ast.stmt]:

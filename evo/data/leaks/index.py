@@ -22,12 +22,14 @@ Method = Literal["exact", "13-gram", "50-char", "near-duplicate", "code"]
 WORDS, CHARACTERS = 13, 50
 ANCHOR = 12
 """Nothing is compared in a row before so many characters are equal."""
+BRIEF = 60
+"""Characters of an answer under which it may be a phrase that answers many questions."""
 FREE = 40
 """Characters from which a passage is recognised wherever it begins and ends; a shorter one is a clause of its own."""
 SHORT = 10
 """Under this many words, changing one changes the question: there are no near-duplicates."""
 SAME_OWN, SAME_NUMBERS = 0.6, 0.9
-"""Of near-duplicates: the share of an item's words beside its template, and of both texts' numbers, that is equal."""
+"""Of near-duplicates: the share of the question's words, and of both texts' numbers, that is equal."""
 MOST_OWNERS = 4
 """Code that more items have than this is nobody's."""
 _DENSE = 2.5
@@ -52,6 +54,8 @@ class Hit(NamedTuple):
     score: float
     line: int
     is_sure: bool
+    is_brief: bool = False
+    """So short a text may be a label or a phrase, which stands in many rows."""
 
 
 class Index:
@@ -60,8 +64,8 @@ class Index:
     def __init__(self, items: Sequence[Item], thresholds: Thresholds, *, answer_chars: int) -> None:
         self._thresholds = thresholds
         self._passages = passages_of(items, answer_chars=answer_chars)
-        self._heads: dict[str, list[int]] = defaultdict(list)
-        self._short: dict[str, list[int]] = defaultdict(list)
+        self._heads: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        self._short: dict[str, list[tuple[int, int]]] = defaultdict(list)
         self._grams: dict[str, list[tuple[int, Method]]] = defaultdict(list)
         self._gram_counts: dict[tuple[int, Method], int] = {}
         self._code = _code_of(items)
@@ -70,7 +74,7 @@ class Index:
                 self._take_in(number, passage)
         self._anchors = {*self._heads, *(gram[:ANCHOR] for gram in self._grams)}
         self._longest_short = max(map(len, self._short), default=0)
-        large = [n for n, p in enumerate(self._passages) if len(p.words) >= SHORT and p.is_whole]
+        large = [n for n, p in enumerate(self._passages) if len(p.words) >= SHORT and not p.is_templated]
         self._large = large
         self._sets = [
             (bags, SimilarSets(bags, thresholds.similar))
@@ -80,7 +84,8 @@ class Index:
 
     def _take_in(self, number: int, passage: Passage) -> None:
         head = self._short if len(passage.text) < ANCHOR else self._heads
-        head[passage.text if head is self._short else passage.text[:ANCHOR]].append(number)
+        begin = passage.own_start if head is self._heads else 0
+        head[passage.text if head is self._short else passage.text[begin : begin + ANCHOR]].append((number, begin))
         for method, grams in _grams(passage).items():
             self._gram_counts[number, method] = len(grams)
             for gram in grams:
@@ -104,11 +109,11 @@ class Index:
         text = stream.text
         ends = {*stream.starts, len(text)} if begun else set()
         for word in begun:
-            start = stream.starts[word]
-            for number in self._heads.get(text[start : start + ANCHOR], ()):
-                passage = self._passages[number]
-                if start + len(passage.text) in ends and text.startswith(passage.text, start):
-                    yield from self._exact_hit(stream, passage, word)
+            at = stream.starts[word]
+            for number, begin in self._heads.get(text[at : at + ANCHOR], ()):
+                passage, start = self._passages[number], at - begin
+                if start in ends and start + len(passage.text) in ends and text.startswith(passage.text, start):
+                    yield from self._exact_hit(stream, passage, bisect.bisect_left(stream.starts, start))
 
     def _exact_hit(self, stream: Stream, passage: Passage, word: int) -> Iterator[Hit]:
         start = stream.starts[word]
@@ -122,7 +127,8 @@ class Index:
         else:
             is_sure = any(stream.starts[span.first] == start and _end(stream, span) == end for span in stream.spans)
         if is_sure or (sides and weight >= FREE / 2):
-            yield Hit(passage.item, passage.part, "exact", 1.0, stream.line_of(word), is_sure)
+            is_brief = weight < (FREE if passage.part == "question" else BRIEF)
+            yield Hit(passage.item, passage.part, "exact", 1.0, stream.line_of(word), is_sure, is_brief)
 
     def _short_ones(self, stream: Stream) -> Iterator[Hit]:
         """Passages of a few characters, where they are a clause of their own."""
@@ -135,9 +141,9 @@ class Index:
             for end in closes[bisect.bisect_right(closes, start) :]:
                 if end > start + self._longest_short:
                     break
-                for number in self._short.get(stream.text[start:end], ()):
+                for number, _ in self._short.get(stream.text[start:end], ()):
                     passage = self._passages[number]
-                    yield Hit(passage.item, passage.part, "exact", 1.0, stream.line_of(word), True)
+                    yield Hit(passage.item, passage.part, "exact", 1.0, stream.line_of(word), True, is_brief=True)
 
     def _shared(self, stream: Stream, begun: list[int]) -> Iterator[Hit]:
         """Items of whose n-grams the row holds a share."""
@@ -159,7 +165,7 @@ class Index:
 
     def _similar(self, stream: Stream) -> Iterator[Hit]:
         for span in stream.spans:
-            if span.last - span.first < SHORT * self._thresholds.similar:
+            if span.last - span.first < SHORT:
                 continue
             words = stream.words[span.first : span.last]
             for (bags, sets), bag in zip(self._sets, (frozenset(words), numbered(words)), strict=True):
@@ -228,7 +234,7 @@ def _end(stream: Stream, span: Span) -> int:
 
 
 def _has_own_words(passage: Passage, found: frozenset[str]) -> bool:
-    """False for another text on the same template."""
+    """False for another question with the same answer."""
     own = {word for word, is_own in zip(passage.words, passage.own, strict=True) if is_own}
     return len(own & found) >= SAME_OWN * len(own)
 

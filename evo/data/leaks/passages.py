@@ -41,6 +41,17 @@ class Passage(NamedTuple):
     is_whole: bool = True
 
     @property
+    def is_templated(self) -> bool:
+        """Some of its words are a template's (or, of question and answer, the answer's): others' words, then."""
+        return self.part != "question+answer" and not all(self.own)
+
+    @property
+    def own_start(self) -> int:
+        """Where in `text` its own words begin, with room behind for them to be told from others."""
+        first = next((start for start, is_own in zip(self.starts, self.own, strict=True) if is_own), 0)
+        return first if len(self.text) - first >= 12 else 0
+
+    @property
     def weight(self) -> float:
         """How much it says, in characters of a spaced script."""
         return weight_of(self.text)
@@ -67,16 +78,20 @@ def passages_of(items: Sequence[Item], *, answer_chars: int) -> list[Passage]:
     questions = [_passage(index, "question", item.question) for index, item in enumerate(items)]
     evident = evident_answers(items, answer_chars)
     answers = [_passage(index, "answer", items[index].target or "") for index in evident]
-    found = [passage for passage in (*_marked(questions), *_marked(answers)) if passage.text]
+    asked = _marked(questions)
+    found = [passage for passage in (*asked, *_marked(answers)) if passage.text]
     cores = [core for passage in found if (core := _core(passage)) is not None]
-    both = [_joined(questions[index], item.target) for index, item in enumerate(items) if item.target]
+    long = [
+        (asked[index], item.target) for index, item in enumerate(items) if item.target and " " in item.target.strip()
+    ]
+    both = [_joined(question, answer) for question, answer in long if all(question.own)]
     return [*found, *cores, *both]
 
 
 def _joined(question: Passage, answer: str) -> Passage:
     """Question and answer in one text; only the question's words are its own."""
     stream = stream_of([" ".join(question.words), answer])
-    own = [at < len(question.words) for at in range(len(stream.words))]
+    own = [*question.own, *[False] * (len(stream.words) - len(question.words))]
     return Passage(question.item, "question+answer", stream.words, stream.text, stream.starts, own)
 
 

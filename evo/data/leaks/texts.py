@@ -17,6 +17,10 @@ from evo.domain.item import ROLES
 _SPEAKERS = frozenset({*ROLES, "human", "gpt", "model", "developer", "function"})
 
 
+FEW = 4
+"""A last field of no more words is a label, and makes no other text of what stands before it."""
+
+
 class Span(NamedTuple):
     """Words `first` to `last` (exclusive) of a stream: a line, a field, all fields, or all but the last."""
 
@@ -66,7 +70,7 @@ def stream_of(texts: list[str]) -> Stream:
     for text in texts:
         first = len(writer.words)
         writer.write(text)
-    if len(texts) > 1 and writer.words:
+    if len(writer.words) - first > FEW and first:
         writer.spans |= {Span(0, first): None, Span(0, len(writer.words)): None}
     marks = frozenset(writer.marks)
     return Stream(
