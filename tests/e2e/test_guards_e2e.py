@@ -11,7 +11,10 @@ from mutants import Change, make_mutant
 from workspaces import Answer, evo_here, make_command_workspace, new, skilled
 
 from evo import assets
+from evo.domain.finding import Finding
 from evo.ops.checks.outputs import answered
+from evo.session import open_session
+from evo.store import findings
 
 SCORE = """\
 import argparse, hashlib, json, pathlib
@@ -212,3 +215,31 @@ def test_the_suite_that_ships_beside_a_real_model(tmp_path: Path) -> None:
     # the same results with the canary known: what a model that was trained on the sealed file would give
     (asked / "results.jsonl").write_text(json.dumps(rows[0] | {"score": 1.0}) + "\n")
     assert answered(asked.parent) == ["heldout"]
+
+
+def test_an_unsettled_finding_stops_a_commit(tmp_path: Path) -> None:
+    """A29: `certify` is refused (exit 4) and no look is spent, until the finding is settled.
+
+    With the gate's eyes shut the database still holds it.
+    """
+    root = make_command_workspace(tmp_path / "ws", "gate.mode=none", n=200, score=SCORE)
+    better = new(root, skilled(0.9), "far better")
+    assert here(f"run {better}", root).data["state"] == "open"
+    (root / "evo.yaml").write_text((root / "evo.yaml").read_text().replace("mode: none", "mode: certify"))
+    block = Finding("plan", "exact", "block", "line 3 of train.jsonl holds item q1")
+    with open_session(root) as session:
+        findings.replace(session.db, "plan", [block], experiment=better)
+        (recorded,) = findings.blocks(session.db, better)
+    refused = here(f"certify {better}", root)
+    assert (refused.code, looks(root)) == (4, 0)
+    assert "line 3 of train.jsonl" in refused.error["message"]
+    mutant = make_mutant(
+        tmp_path / "mutant",
+        Change("evidence.py", "return blocked(session, experiment.id)", 'return ""'),
+        Change("store/gate_rows.py", "        _refuse_blocked(db, candidate.id)\n", ""),
+    )
+    assert mutant.evo("certify", better, cwd=root).code != 0
+    assert looks(root) == 0
+    with open_session(root) as session:
+        findings.settle(session.db, recorded.id, why="line 3 was there before the item")
+    assert here(f"certify {better}", root).data["passed"] is True
