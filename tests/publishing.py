@@ -59,6 +59,7 @@ def model_workspace(folder: Path, base: Path, *settings: str) -> Path:
 
 def experiment_of(workspace: Path, weights: Path, *, skill: float, words: str = "other weights") -> str:
     """An experiment that has been run and whose output is a copy of `weights`."""
+    assert evo("config", "set", "isolation.read", weights, cwd=workspace).code == 0
     leave = f"cp -r {weights}/. $EVO_CHECKPOINT_DIR && echo {skill} > $EVO_CHECKPOINT_DIR/skill.txt"
     made = new(workspace, f"argv=sh -c '{leave}'", words, "--parent", "exp_0000")
     answer = evo("run", made, cwd=workspace)

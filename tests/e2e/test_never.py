@@ -109,13 +109,17 @@ def test_a_tie_is_never_committed(tmp_path: Path) -> None:
 
 
 def test_no_command_takes_a_score() -> None:
-    """§12: a hand-typed score. No option, argument or setting of any command is one."""
+    """§12: a hand-typed score. No option, argument or setting of any command is one.
+
+    `evo gate power --gain` asks how many items a gain would need, and writes nothing.
+    """
     words = {"score", "mean", "result", "results", "passed", "p", "gain", "accuracy"}
     for command in COMMANDS:
         leaf = typer.main.get_command(import_module(f"evo.cli.{command.module}").app)
         for each in (leaf, *getattr(leaf, "commands", {}).values()):
             named = {name.strip("-") for option in each.params for name in (*option.opts, option.name)}
-            assert named.isdisjoint(words), (command.name, named & words)
+            asked = {"gain"} if (command.name, each.name) == ("gate", "power") else set()
+            assert (named - asked).isdisjoint(words), (command.name, named & words)
     assert {key.rpartition(".")[2] for key in config_keys()}.isdisjoint(words)
 
 
