@@ -72,7 +72,7 @@ class Openings:
         if mask & _IS_FOLDER:
             if mask & (_CREATE | _MOVED_TO):
                 self._watch_all(path)
-        elif mask & _OPEN and name.lower().endswith(_ENDINGS):
+        elif mask & _OPEN and path.lower().endswith(_ENDINGS):
             if len(self._files) < _MOST_FILES:
                 self._files.add(path)
             else:
