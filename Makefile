@@ -6,8 +6,8 @@
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
-# the tests start evo some two thousand times: compile it once
-PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
+# the tests start evo some two thousand times: compile it once; worksteal keeps a module with its shared workspace
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 .PHONY: demo test test-slow test-vllm vllm-env check docs clean
 
