@@ -140,7 +140,7 @@ def problems_of(session: Session, parent: Experiment) -> list[str]:
         except EvoError as error:
             told.append(f"its dev items cannot be read: {error.message}")
     return told + [
-        f"{one.count}× {one.class_}, last {one.last}" for one in forecasts.failure_classes(session.db, limit=3)
+        f"{one.n}× {one.class_}, last {one.last}" for one in forecasts.failure_classes(session.db, limit=3)
     ]
 
 

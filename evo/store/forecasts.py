@@ -58,7 +58,7 @@ class FailureClass(NamedTuple):
     """Attempts without a score of one class; `last` is the newest of them."""
 
     class_: str
-    count: int
+    n: int
     last: str
     message: str
 
