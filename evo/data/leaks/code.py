@@ -8,7 +8,6 @@ one print for each body of statements in it that is large enough to be recognise
 from __future__ import annotations
 
 import ast
-import builtins
 import re
 import textwrap
 import warnings
@@ -17,7 +16,6 @@ from typing import NamedTuple
 
 LEAST_NODES = 30
 """Smaller bodies are everybody's."""
-_BUILTINS = frozenset(dir(builtins))
 _SELVES = ("self", "cls")
 _SKIPPED = frozenset({"ctx", "annotation", "returns", "type_comment", "type_ignores", "type_params", "kind"})
 _LOOKS_LIKE_CODE = re.compile(
@@ -44,9 +42,10 @@ def prints(text: str) -> dict[str, Body]:
     for tree, line in _trees(text):
         given = _given(tree)
         for body in _bodies(tree):
-            words = list(_print(body, given))
-            if len(words) >= LEAST_NODES:
-                found.setdefault(" ".join(words), Body(len(words), line + body[0].lineno - 1))
+            for selves in ((), _SELVES):  # whoever renames self leaves its attributes, or renames those and not self
+                words = list(_print(body, given, selves))
+                if len(words) >= LEAST_NODES:
+                    found.setdefault(" ".join(words), Body(len(words), line + body[0].lineno - 1))
     return found
 
 
@@ -99,7 +98,7 @@ _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 def _given(tree: ast.Module) -> frozenset[str]:
     """The names that the code gives by itself, and could as well give differently."""
     found: set[str] = set()
-    elsewhere = set(_BUILTINS)
+    elsewhere: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and isinstance(node.ctx, (ast.Store, ast.Del)):
             found.add(node.id)
@@ -116,7 +115,7 @@ def _given(tree: ast.Module) -> frozenset[str]:
     return frozenset(found - elsewhere)
 
 
-def _print(body: list[ast.stmt], given: frozenset[str]) -> Iterator[str]:
+def _print(body: list[ast.stmt], given: frozenset[str], selves: tuple[str, ...]) -> Iterator[str]:
     """The body's nodes in order; a name of its own is the number of such names before its first occurrence."""
     names: dict[str, str] = {}
     waiting: list[object] = [_told(body)]
@@ -134,9 +133,7 @@ def _print(body: list[ast.stmt], given: frozenset[str]) -> Iterator[str]:
             own = frozenset() if isinstance(node, ast.keyword) else given
             if isinstance(node, ast.Attribute):
                 own = (
-                    given | {node.attr}
-                    if isinstance(node.value, ast.Name) and node.value.id in _SELVES
-                    else frozenset()
+                    given | {node.attr} if isinstance(node.value, ast.Name) and node.value.id in selves else frozenset()
                 )
             waiting.extend(reversed([_field(name, value, names, own) for name, value in ast.iter_fields(node)]))
         elif isinstance(node, str):

@@ -69,12 +69,21 @@ class Index:
         self._grams: dict[str, list[tuple[int, Method]]] = defaultdict(list)
         self._gram_counts: dict[tuple[int, Method], int] = {}
         self._code = _code_of(items)
+        self._code_answers = {
+            number
+            for number, passage in enumerate(self._passages)
+            if passage.part == "answer" and code.prints(items[passage.item].target or "")
+        }
         for number, passage in enumerate(self._passages):
             if passage.part != "question+answer":
                 self._take_in(number, passage)
         self._anchors = {*self._heads, *(gram[:ANCHOR] for gram in self._grams)}
         self._longest_short = max(map(len, self._short), default=0)
-        large = [n for n, p in enumerate(self._passages) if len(p.words) >= SHORT and not p.is_templated]
+        large = [
+            n
+            for n, p in enumerate(self._passages)
+            if len(p.words) >= SHORT and not p.is_templated and n not in self._code_answers
+        ]
         self._large = large
         self._sets = [
             (bags, SimilarSets(bags, thresholds.similar))

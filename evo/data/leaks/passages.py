@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+from evo.data.leaks import code
 from evo.data.leaks.texts import stream_of
 from evo.domain.item import Item
 from evo.lightdata import dataclass
@@ -80,11 +81,11 @@ def passages_of(items: Sequence[Item], *, answer_chars: int) -> list[Passage]:
     answers = [_passage(index, "answer", items[index].target or "") for index in evident]
     asked = _marked(questions)
     found = [passage for passage in (*asked, *_marked(answers)) if passage.text]
-    cores = [core for passage in found if (core := _core(passage)) is not None]
+    cores = [core for passage in asked if (core := _core(passage)) is not None]
     long = [
         (asked[index], item.target) for index, item in enumerate(items) if item.target and " " in item.target.strip()
     ]
-    both = [_joined(question, answer) for question, answer in long if all(question.own)]
+    both = [_joined(question, answer) for question, answer in long if all(question.own) and not code.prints(answer)]
     return [*found, *cores, *both]
 
 
@@ -147,7 +148,7 @@ def _core(passage: Passage) -> Passage | None:
             best = max(best, (first, at), key=lambda run: run[1] - run[0])
             first = at + 1
     words = passage.words[slice(*best)]
-    if len(words) < 3:
+    if len(words) < max(3, 0.8 * sum(passage.own)):
         return None
     begin = passage.starts[best[0]]
     text = "".join(words)
