@@ -210,10 +210,14 @@ def test_the_suite_that_ships_beside_a_real_model(tmp_path: Path) -> None:
     assert guard["note"].startswith("uninformative")
     asked = root / ".evo/attempts/exp_0000/1/eval/canary"
     rows = [json.loads(line) for line in (asked / "results.jsonl").read_text().splitlines()]
-    assert [(row["item"], row["score"], "output" in row) for row in rows] == [("heldout", 0.0, False)]
+    assert {(row["item"], row["score"], "output" in row) for row in rows} == {
+        ("heldout", 0.0, False),
+        ("guard basics", 0.0, False),
+    }
     assert asked.stat().st_mode & 0o777 == 0o700
     # the same results with the canary known: what a model that was trained on the sealed file would give
-    (asked / "results.jsonl").write_text(json.dumps(rows[0] | {"score": 1.0}) + "\n")
+    known = [row | {"score": float(row["item"] == "heldout")} for row in rows]
+    (asked / "results.jsonl").write_text("".join(json.dumps(row) + "\n" for row in known))
     assert answered(asked.parent) == ["heldout"]
 
 
