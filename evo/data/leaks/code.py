@@ -34,6 +34,10 @@ class Body(NamedTuple):
     line: int
 
 
+def is_code(text: str) -> bool:
+    return bool(_LOOKS_LIKE_CODE.search(text)) and next(_trees(text), None) is not None
+
+
 def prints(text: str) -> dict[str, Body]:
     """Print -> its place, for each body of statements in a text: of functions, or of a script."""
     if len(text) > _LONGEST or not _LOOKS_LIKE_CODE.search(text):

@@ -72,7 +72,7 @@ class Index:
         self._code_answers = {
             number
             for number, passage in enumerate(self._passages)
-            if passage.part == "answer" and code.prints(items[passage.item].target or "")
+            if passage.part == "answer" and code.is_code(items[passage.item].target or "")
         }
         for number, passage in enumerate(self._passages):
             if passage.part != "question+answer":
@@ -95,6 +95,8 @@ class Index:
         head = self._short if len(passage.text) < ANCHOR else self._heads
         begin = passage.own_start if head is self._heads else 0
         head[passage.text if head is self._short else passage.text[begin : begin + ANCHOR]].append((number, begin))
+        if passage.part == "answer" and passage.is_templated:
+            return  # with the numbers of another question half of it may be equal
         for method, grams in _grams(passage).items():
             self._gram_counts[number, method] = len(grams)
             for gram in grams:

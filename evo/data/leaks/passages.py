@@ -85,7 +85,7 @@ def passages_of(items: Sequence[Item], *, answer_chars: int) -> list[Passage]:
     long = [
         (asked[index], item.target) for index, item in enumerate(items) if item.target and " " in item.target.strip()
     ]
-    both = [_joined(question, answer) for question, answer in long if all(question.own) and not code.prints(answer)]
+    both = [_joined(question, answer) for question, answer in long if all(question.own) and not code.is_code(answer)]
     return [*found, *cores, *both]
 
 
