@@ -53,6 +53,7 @@ def refuse_less(session: Session) -> Rung:
 def enclosed(session: Session, stage: Stage, facts: RunFacts, folder: AttemptFolder) -> Stage:
     """`stage` as it is started on the rung that holds here."""
     rung = refuse_less(session)
+    Path(facts.cache_dir).mkdir(parents=True, exist_ok=True)
     if rung.level == "none":
         return stage
     shown = view_of(session, facts, folder, env=stage.env, level=rung.level)
@@ -69,7 +70,6 @@ def view_of(session: Session, facts: RunFacts, folder: AttemptFolder, *, env: Ma
     models = [str(term["model"]) for term in facts.rewards if str(term.get("model") or "").startswith("/")]
     read = [*facts.data.values(), *(path for place in (*weights, *models) for path in view.with_links(place))]
     read += [facts.scorer.pinned_dir] if facts.scorer is not None else []
-    Path(facts.cache_dir).mkdir(exist_ok=True)
     write = [env["EVO_WORKTREE"], str(folder.root), facts.cache_dir]
     hidden = [str(layout.sealed), *gold_sources(layout)]
     hidden += [f"{layout.db}{end}" for end in ("", "-wal", "-shm")]
