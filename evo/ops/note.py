@@ -16,7 +16,10 @@ LONGEST_INSIGHT = 500
 
 
 def write_note(exp: str, *, text: str | None, insight: str | None, key: str | None = None) -> Reply:
-    """Add the note (under a key once), set the insight, or both. UsageError for neither, for an empty or an overlong one."""
+    """Add the note (under a key once), set the insight, or both.
+
+    UsageError for neither, for an empty or an overlong one.
+    """
     name = parse_experiment_id(exp)
     said = None if text is None else _checked(text, "note", longest=LONGEST)
     learnt = None if insight is None else _checked(" ".join(insight.split()), "insight", longest=LONGEST_INSIGHT)
