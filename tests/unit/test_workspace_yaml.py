@@ -99,6 +99,8 @@ CHOSEN = {
     "gate.mode": "strict", "gate.sigma-run": "0.01", "gate.claim": "recipe", "data-api": "local",
     "eval.scorer": "math", "eval.timeout": "1h30m", "search.policy": "thompson", "run.executor": "inline",
     "run.timeout": "90s", "run.smoke": "never", "track": "none", "eval.read": "inspect", "eval.mode": "scalar",
+    "isolation.level": "landlock", "isolation.require": "bwrap", "budget.wall-clock": "8h", "budget.attempts": "9",
+    "budget.llm-tokens": "1000",
     "gate.checks": '["ls {model}", "python \\"a b.py\\""]', "gate.checks-timeout": "90s",
     "guards": '[{"name": "talk", "items": "a b.jsonl", "margin": 0.5}, {"name": "x", "command": "ls {model}: #c"}]',
 }  # fmt: skip
