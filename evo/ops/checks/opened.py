@@ -17,6 +17,7 @@ from evo.data.leaks.match import Match
 from evo.data.seal import split_path
 from evo.domain.experiment import Experiment
 from evo.domain.finding import Finding
+from evo.domain.item import Split
 from evo.errors import Denied, EvoError
 from evo.files import read_json, sha256_file
 from evo.lightdata import replace
@@ -27,6 +28,7 @@ from evo.store import datasets, experiments, findings, gate_rows
 
 SOURCE = "opened"
 LISTING = "opened.json"
+OPEN_SPLITS: tuple[Split, ...] = ("dev", "mid")
 LARGEST = 500_000_000
 """Bytes; a larger file is named, not read."""
 _SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/sbin", "/etc", "/proc", "/sys", "/dev")
@@ -95,6 +97,14 @@ def _foreign(session: Session, experiment: Experiment, files: list[Path]) -> Ite
             yield path
 
 
+def _is_split(session: Session, path: Path) -> bool:
+    """The open splits, in the workspace or as its worktrees have them."""
+    roots = [session.layout.root]
+    if path.is_relative_to(session.layout.worktrees):
+        roots.append(session.layout.worktrees / path.relative_to(session.layout.worktrees).parts[0])
+    return any(path == split_path(root, split) for root in roots for split in OPEN_SPLITS)
+
+
 def _is_binary(path: Path) -> bool:
     with path.open("rb") as file:
         return b"\0" in file.read(_SNIFFED)
@@ -104,7 +114,7 @@ def _findings(session: Session, path: Path) -> Iterator[Finding]:
     name = provenance.shown(session, path)
     if path.is_relative_to(session.layout.sealed):
         yield Finding(SOURCE, "sealed", "block", f"{name}, which is sealed", {"file": name})
-    elif path in (split_path(session.layout.root, "dev"), split_path(session.layout.root, "mid")):
+    elif _is_split(session, path):
         yield Finding(SOURCE, "split", "warn", f"{name}: the run read the items that it is scored on", {"file": name})
     elif path.stat().st_size > LARGEST:
         yield Finding(SOURCE, "large", "warn", f"{name}: too large to be looked through", {"file": name})
