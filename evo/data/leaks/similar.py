@@ -60,6 +60,11 @@ class SimilarSets:
             return
         ranked = sorted(known, key=self._rank.__getitem__)[:reach]
         for index in {found for word in ranked for found in self._by_word.get(word, ())}:
+            if (
+                min(len(bag), len(self._sets[index]))
+                < self._threshold * max(len(bag), len(self._sets[index])) - _ROUNDING
+            ):
+                continue
             shared = len(bag & self._sets[index])
             jaccard = shared / (len(bag) + len(self._sets[index]) - shared)
             if jaccard >= self._threshold - _ROUNDING:
