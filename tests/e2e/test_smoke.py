@@ -132,7 +132,8 @@ def test_never_means_never_and_a_command_is_exempt(workspace: Path) -> None:
     node = plant(workspace, "(run.output_dir / 'skill.txt').write_text('0')")
     assert evo("run", node, cwd=workspace, EVO_RUN_SMOKE="never").data["score"]["mean"] == 0
     assert [start[2] for start in starts(workspace)] == ["False"]
-    argv = """argv=sh -c 'test "$EVO_SMOKE" && skill=0; echo ${skill-0.9} > "$EVO_CHECKPOINT_DIR/skill.txt"'"""
+    short = 'test "$EVO_SMOKE" && skill=0; echo ${skill-0.9} > "$EVO_CHECKPOINT_DIR/skill.txt"'
+    argv = f"""argv=sh -c 'cp "$EVO_SEED_ARTIFACT"/* "$EVO_CHECKPOINT_DIR"; {short}'"""
     made = evo("new", "--recipe", "command", "--set", argv, "-m", "y", "--parent", "exp_0000", cwd=workspace).data["id"]
     assert evo("run", made, cwd=workspace).data["score"]["mean"] > 0.5
     tried = evo("run", made, "--smoke", cwd=workspace)
