@@ -44,14 +44,20 @@ class Move(NamedTuple):
 
 
 def next_move(
-    space: Space, seen: Sequence[Observation], running: Sequence[dict[str, Any]], rng: random.Random
+    space: Space,
+    seen: Sequence[Observation],
+    running: Sequence[dict[str, Any]],
+    rng: random.Random,
+    *,
+    spread: int = SPREAD,
 ) -> Move | None:
-    """None where the recipe has nothing to move, or every value that it has was tried."""
+    """None where the recipe has nothing to move, or every value that it has was tried. `spread`: moves before the
+    results are followed."""
     if not space.axes:
         return None
     tried = {_key(space, params) for params in [*(one.params for one in seen), *running]}
     at_start = len(tried)
-    if at_start < SPREAD and (first := _spread(space, at_start, tried, rng)):
+    if at_start < spread and (first := _spread(space, at_start, tried, rng, of=spread)):
         return first
     scored = [one for one in seen if one.gain is not None]
     if not scored:
@@ -59,15 +65,29 @@ def next_move(
     return _improving(space, seen, running, tried, rng)
 
 
-def _spread(space: Space, done: int, tried: set[Point], rng: random.Random) -> Move | None:
+def drawn_move(space: Space, tried: Sequence[dict[str, Any]], rng: random.Random) -> Move | None:
+    """An independent draw, uniform on the cube: what a search is held against. None where nothing is left to draw."""
+    known = {_key(space, params) for params in tried}
+    points = [tuple(rng.random() for _ in space.axes) for _ in range(8 if space.axes else 0)]
+    return _fresh(space, points, known, "an independent draw")
+
+
+def fitted(space: Space, seen: Sequence[Observation]) -> Surrogate | None:
+    """What the results say of the whole cube; None before two of them have a score."""
+    if not space.axes or sum(one.gain is not None for one in seen) < 2:
+        return None
+    return Surrogate(*_evidence(space, seen))
+
+
+def _spread(space: Space, done: int, tried: set[Point], rng: random.Random, *, of: int) -> Move | None:
     home = space.point({})
     is_odd = any(abs(x - 0.5) > _FAR for x in home)
     firsts = [(home, "the recipe's defaults")] + ([(space.centre, "the middle of the ranges")] if is_odd else [])
     for point, why in firsts:
         if _key(space, space.params(point)) not in tried:
             return Move(space.params(point), why)
-    spots = latin(rng, count=max(2, SPREAD - len(firsts)), axes=len(space.axes))
-    return _fresh(space, spots, tried, f"spreads out, {done + 1} of {SPREAD} before the results are followed")
+    spots = latin(rng, count=max(2, of - len(firsts)), axes=len(space.axes))
+    return _fresh(space, spots, tried, f"spreads out, {done + 1} of {of} before the results are followed")
 
 
 def _fresh(space: Space, points: Sequence[Point], tried: set[Point], why: str) -> Move | None:

@@ -36,6 +36,8 @@ class Surrogate:
         seen = max(math.fsum(value * value for value in centred) / len(values), 1e-6)
         fits = [_Fit(self._points, centred, noises, length, seen * a) for length in LENGTHS for a in AMPLITUDES]
         self._fit = max(fits, key=lambda fit: fit.evidence)
+        self.evidence = self._fit.evidence
+        """Log marginal likelihood, up to a constant: of two readings of the same points, the higher fits better."""
 
     def predict(self, point: Point) -> Prediction:
         near = [self._fit.covariance(point, other) for other in self._points]
