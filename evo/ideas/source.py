@@ -9,7 +9,7 @@ from evo.ideas.facts import Facts
 
 
 class Source(Protocol):
-    """Its ideas are judged by `evo.ops.ideas.ideate` like everybody's: validated, set against the tree, ranked, recorded.
+    """`evo.ops.ideas.ideate` judges its ideas like everybody's: validated, set against the tree, ranked, recorded.
 
     It raises nothing that stops the others: what it cannot reach, it says in `warnings` and proposes nothing.
     """

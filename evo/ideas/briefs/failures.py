@@ -1,0 +1,182 @@
+"""Brief `failure_analysis`: what went wrong, gathered by kind, each with the fix and the way round.
+
+A failure's kind is its class, refined by the end of its log, from which numbers, addresses and paths are taken out. A
+run that ended well and learnt the wrong thing is a failure too: its readings say which.
+Invariant: a fix starts from the settings that failed; the larger a group and the newer, the sooner it is answered.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from evo.domain.experiment import ROOT
+from evo.domain.idea import Idea
+from evo.ideas.drafting import Draft, idea_of, moved, settings_for, start_of
+from evo.ideas.facts import Facts, Node
+from evo.ideas.knowledge import Claim, KnowledgeBase
+from evo.ideas.remedies import BY_FAILURE, BY_READING, OTHERWISE, Remedy
+from evo.ideas.situations import failed, is_loss, scored, situations
+
+_NOISE = re.compile(r"0x[0-9a-f]+|/[\w./-]+|\d+(\.\d+)?([eE][+-]?\d+)?")
+_SIGNS = (
+    ("out_of_memory", re.compile(r"out of memory|outofmemory|memoryerror|bad_alloc", re.IGNORECASE)),
+    ("nan", re.compile(r"\bnan\b|\binf\b|not (a )?finite|non-finite", re.IGNORECASE)),
+    ("template", re.compile(r"chat.?template|jinja|no (user|assistant) (turn|message)", re.IGNORECASE)),
+)
+_REFINED = ("nonzero_exit", "signal", "")
+"""Classes that say too little; the log may say more."""
+_SITUATION = {"out_of_memory": "out-of-memory", "nan": "instability", "template": "format-errors"}
+
+
+class Cluster(NamedTuple):
+    """Failed experiments of one kind, newest first. `signature`: the last line of their logs, without numbers."""
+
+    kind: str
+    signature: str
+    nodes: list[Node]
+
+
+def clusters(facts: Facts) -> list[Cluster]:
+    """The largest first, the newest among equals."""
+    found: dict[tuple[str, str], list[Node]] = {}
+    for node in failed(facts):
+        kind = kind_of(node)
+        key = (kind, signature(node.log_tail) if kind in (*_REFINED, "eval_failed", "bad_result") else "")
+        found.setdefault(key, []).append(node)
+    groups = [Cluster(kind, words, nodes) for (kind, words), nodes in found.items()]
+    return sorted(groups, key=lambda group: -len(group.nodes))
+
+
+def related(facts: Facts) -> int:
+    """How many of the failures are of the commonest kind."""
+    return max((len(group.nodes) for group in clusters(facts)), default=0)
+
+
+def kind_of(node: Node) -> str:
+    if node.failure in _REFINED:
+        return next((kind for kind, sign in _SIGNS if sign.search(node.log_tail)), node.failure or "nonzero_exit")
+    return node.failure
+
+
+def signature(log: str) -> str:
+    """The last line that says something, with what changes from run to run taken out."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    return _NOISE.sub("#", lines[-1])[:120] if lines else ""
+
+
+def propose(facts: Facts, base: KnowledgeBase) -> list[Idea]:
+    """Failed runs first, then what the readings of finished ones call for."""
+    drafts = [*_of_failures(facts, base), *_of_readings(facts, base)]
+    return [idea_of(facts, base, "failure_analysis", draft) for draft in drafts]
+
+
+def _of_failures(facts: Facts, base: KnowledgeBase) -> Iterator[Draft]:
+    for group in clusters(facts):
+        newest = group.nodes[0]
+        what = f"{len(group.nodes)} × {group.kind}" if len(group.nodes) > 1 else f"{newest.id}: {group.kind}"
+        claims = _claims(base, _SITUATION.get(group.kind, ""))
+        for remedy in BY_FAILURE.get(group.kind, OTHERWISE):
+            draft = _draft(facts, newest, remedy, what=what, answers=_SITUATION.get(group.kind, group.kind))
+            if draft is not None:
+                yield _with_claim(draft, claims)._replace(based_on=[node.id for node in group.nodes[:5]])
+        if group.kind not in BY_FAILURE and (way := _way_round(facts, newest)):
+            yield way
+
+
+def _way_round(facts: Facts, node: Node) -> Draft | None:
+    """Another recipe for the same reward shape, from the same parent."""
+    known = facts.recipes.get(node.recipe)
+    other = next(
+        (
+            name
+            for name, recipe in facts.recipes.items()
+            if known and name != node.recipe and recipe.reward_shape == known.reward_shape
+        ),
+        None,
+    )
+    if other is None or known is None:
+        return None
+    why = f"{node.recipe} does not run here; {other} learns from the same {known.reward_shape}"
+    return Draft(
+        f"{other} instead of {node.recipe}", why, facts.recipes[other].technique, other,
+        settings_for(facts, other, {}), node.parent or ROOT, answers=node.failure, based_on=[node.id],
+    )  # fmt: skip
+
+
+def _of_readings(facts: Facts, base: KnowledgeBase) -> Iterator[Draft]:
+    now = situations(facts)
+    for name, remedies in BY_READING.items():
+        if name not in now:
+            continue
+        node = _who(facts, name)
+        claims = _claims(base, name)
+        for remedy in remedies:
+            draft = None if node is None else _draft(facts, node, remedy, what=f"{node.id}: {name}", answers=name)
+            if draft is not None:
+                yield _with_claim(draft, claims)
+
+
+def _who(facts: Facts, name: str) -> Node | None:
+    """The experiment that shows it: the newest with that reading or that loss, else the newest that ended."""
+    known = scored(facts)[::-1]
+    shown = [node for node in known if name in node.readings or (name == "regression" and _fell(node))]
+    return next(iter([*shown, *known]), None)
+
+
+def _fell(node: Node) -> bool:
+    return node.is_regressed or is_loss(node)
+
+
+def _draft(facts: Facts, node: Node, remedy: Remedy, *, what: str, answers: str) -> Draft | None:
+    """None where the remedy changes nothing that this recipe has."""
+    title, recipe, settings = f"{what}: {remedy.name}", node.recipe, dict(node.params)
+    if remedy.commands:
+        words = [command.format(recipe=node.recipe, experiment=node.id) for command in remedy.commands]
+        return Draft(title, remedy.why, node.technique, answers=answers, commands=words, based_on=[node.id])
+    parent = node.parent or ROOT
+    if remedy.recipes:
+        tried = {known.technique for known in scored(facts)}
+        other = next((name for name in remedy.recipes if _can(facts, name) and name not in tried), None)
+        if other is None:
+            return None
+        recipe, settings, parent = other, settings_for(facts, other, remedy.moves), start_of(facts)
+    elif recipe not in facts.recipes:
+        return None
+    else:
+        settings = moved(facts, recipe, node.params, remedy.moves)
+        if settings == dict(node.params):
+            return None
+    return Draft(
+        title, remedy.why, facts.recipes[recipe].technique, recipe, settings, parent, answers,
+        remedy.risks, based_on=[node.id],
+    )  # fmt: skip
+
+
+def _can(facts: Facts, recipe: str) -> bool:
+    known = facts.recipes.get(recipe)
+    if known is None:
+        return False
+    shapes = facts.task.shapes
+    return known.reward_shape in (*shapes, "any") or (known.reward_shape == "scorer" and "verifiable" in shapes)
+
+
+def _claims(base: KnowledgeBase, situation: str) -> list[Claim]:
+    """What the knowledge base has on it, checked claims first."""
+    if not situation:
+        return []
+    about = [claim for claim in base.claims.values() if situation in claim.applies_when]
+    return sorted(about, key=lambda claim: (claim.level != "checked", claim.id))
+
+
+def _with_claim(draft: Draft, claims: list[Claim]) -> Draft:
+    """The claim that says the same: by the same recipe, about one of the settings that change."""
+    for claim in claims:
+        if claim.recipe and claim.recipe == draft.recipe and _agree(claim, draft):
+            return draft._replace(claims=[claim])
+    return draft
+
+
+def _agree(claim: Claim, draft: Draft) -> bool:
+    return not claim.patch or bool(set(claim.patch) & set(draft.settings))

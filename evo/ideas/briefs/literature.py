@@ -1,0 +1,144 @@
+"""Brief `literature`: claims of the knowledge base that fit what the workspace is in, as steps that can be taken.
+
+Invariant: a claim is proposed where its reward shape is there, what it presupposes holds and nothing that it warns of
+does; techniques that nothing was tried of come after it, with the reason of the recommendation.
+"""
+
+from __future__ import annotations
+
+from evo.domain.idea import Idea
+from evo.ideas.drafting import Draft, idea_of, settings_for, start_of
+from evo.ideas.facts import Facts
+from evo.ideas.knowledge import Claim, KnowledgeBase
+from evo.ideas.recommend import untried
+from evo.ideas.situations import PRESSING, situations
+
+SHAPES = frozenset({"demonstrations", "pairs", "verifiable", "scorer"})
+REQUIRED = frozenset({"rubric", "tool-calls", "code", "teacher", "multi-reward", "cuda", "lora", "siblings"})
+"""Without these a claim is about somebody else's task."""
+MOST_BY_WORDS = 5
+
+
+def propose(facts: Facts, base: KnowledgeBase, words: str = "") -> list[Idea]:
+    """`words`: what the task is about, in free text; claims near to it come before equals."""
+    now = situations(facts)
+    chosen = sorted(fitting(facts, base, now), key=lambda claim: _order(claim, now, _near(base, words)))
+    ideas = [idea_of(facts, base, "literature", draft) for claim in chosen if (draft := draft_of(facts, claim, now))]
+    return [*ideas, *_recommended(facts, base, now)]
+
+
+def fitting(facts: Facts, base: KnowledgeBase, now: frozenset[str]) -> list[Claim]:
+    """Controls are another brief's."""
+    return [
+        claim
+        for claim in base.fitting(now)
+        if claim.technique != "control" and suits(facts, claim) and _holds(claim, now) and not _is_spoken_for(claim)
+    ]
+
+
+def suits(facts: Facts, claim: Claim) -> bool:
+    shapes = facts.task.shapes
+    return (
+        claim.reward_shape == "any"
+        or claim.reward_shape in shapes
+        or (claim.reward_shape == "scorer" and "verifiable" in shapes)
+    )
+
+
+def _holds(claim: Claim, now: frozenset[str]) -> bool:
+    """Beside the shape one of its situations, where it names any; and all that it cannot do without."""
+    wanted = set(claim.applies_when)
+    return not (wanted & REQUIRED) - now and (not wanted - SHAPES or bool((wanted - SHAPES) & now))
+
+
+def _is_spoken_for(claim: Claim) -> bool:
+    """A claim about memory belongs to failures; here it would answer a question that nobody has."""
+    return set(claim.applies_when) - SHAPES == {"out-of-memory"}
+
+
+def _near(base: KnowledgeBase, words: str) -> dict[str, int]:
+    """Claim -> its place among those that share words with the task."""
+    return {found.claim.id: place for place, found in enumerate(base.search(words, limit=MOST_BY_WORDS))}
+
+
+def _order(claim: Claim, now: frozenset[str], near: dict[str, int]) -> tuple[object, ...]:
+    matched = set(claim.applies_when) & now
+    return (
+        not matched & PRESSING,
+        claim.level != "checked",
+        not claim.recipe,
+        near.get(claim.id, MOST_BY_WORDS),
+        -len(matched - SHAPES),
+        claim.id,
+    )
+
+
+def draft_of(facts: Facts, claim: Claim, now: frozenset[str]) -> Draft | None:
+    """None where the claim has a recipe and this workspace has not."""
+    answers = next((name for name in claim.applies_when if name in now & PRESSING), "")
+    risks = f"its source saw it fail with: {', '.join(claim.avoid_when)}" if claim.avoid_when else ""
+    if not claim.recipe:
+        return _to_write(facts, claim, answers, risks)
+    if claim.recipe not in facts.recipes:
+        return None
+    technique = facts.recipes[claim.recipe].technique
+    changed = ", ".join(f"{name} {value}" for name, value in claim.patch.items()) or "its defaults"
+    return Draft(
+        title=f"{claim.recipe} with {changed}: {claim.id}",
+        why=claim.claim,
+        technique=technique,
+        recipe=claim.recipe,
+        settings=settings_for(facts, claim.recipe, claim.patch),
+        parent=start_of(facts),
+        answers=answers,
+        risks=risks or "the claim was made for other models and data",
+        claims=[claim],
+        based_on=_based_on(facts, answers),
+    )
+
+
+def _to_write(facts: Facts, claim: Claim, answers: str, risks: str) -> Draft | None:
+    """No shipped recipe does it: the nearest one is copied, and the step written there."""
+    nearest = {"pairs": "dpo", "verifiable": "grpo", "scorer": "rft"}.get(claim.reward_shape, "sft")
+    if nearest not in facts.recipes:
+        return None
+    return Draft(
+        title=f"{claim.technique}, to be written: {claim.id}",
+        why=claim.claim,
+        technique=claim.technique,
+        parent=start_of(facts),
+        answers=answers,
+        risks=risks or "no recipe is shipped for it: what is written may be wrong",
+        commands=[f"evo recipe copy {nearest} {claim.id}"],
+        claims=[claim],
+        data_source="to be made" if claim.technique == "data" else "",
+    )
+
+
+def _based_on(facts: Facts, answers: str) -> list[str]:
+    return [facts.best] if answers or facts.best != "exp_0000" else []
+
+
+def _recommended(facts: Facts, base: KnowledgeBase, now: frozenset[str]) -> list[Idea]:
+    """Techniques by reward shape that the tree has not tried, as they are shipped."""
+    answers = next((name for name in ("stuck-at-zero", "plateau") if name in now), "")
+    found = []
+    for shape, technique in untried(facts):
+        about = [
+            claim
+            for claim in base.claims.values()
+            if claim.recipe == technique.recipe and not set(claim.avoid_when) & now and claim.level == "checked"
+        ]
+        draft = Draft(
+            title=f"{technique.name}: a technique for {shape} that this tree has not tried",
+            why=technique.why,
+            technique=technique.name,
+            recipe=technique.recipe,
+            settings=settings_for(facts, technique.recipe, {}),
+            parent=start_of(facts),
+            answers=answers,
+            risks="its defaults are for models of billions of weights",
+            claims=sorted(about, key=lambda claim: claim.id)[:1],
+        )
+        found.append(idea_of(facts, base, "literature", draft))
+    return found

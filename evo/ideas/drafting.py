@@ -1,0 +1,193 @@
+"""From a thought to an idea: settings that go on from what worked, expected effect, cost, and what would refute it.
+
+Invariant: a patch names parameters of its recipe only, in their ranges; what is known of the tree is in it, so that a
+claim about one parameter does not throw away the learning rate that was found for another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from evo.config import ParamSpec
+from evo.domain.experiment import ROOT
+from evo.domain.idea import Brief, Idea, Reference
+from evo.ideas.effects import bar, cost_of, expected
+from evo.ideas.facts import Facts, Node, RecipeFacts
+from evo.ideas.knowledge import Claim, KnowledgeBase
+from evo.ideas.novelty import novelty
+from evo.ideas.situations import candidates
+from evo.lightdata import replace
+
+CHECKED, REMEMBERED = "checked claim", "remembered claim"
+CODE, REPLICATED, SPECIFIC = "has code", "replicated", "specific"
+ANSWERS = "answers "
+"""Before the pressing situation that an idea answers."""
+NO_REFERENCE = "a rule of evo: no paper is named for it"
+CARRIED = ("method", "lora_rank", "lora_alpha", "max_length", "max_new_tokens")
+"""Settings that another recipe takes over where it has them: they are about memory and form, not about technique."""
+LORA_FACTOR = 10.0
+"""A LoRA wants about ten times the rate of full weights (Schulman and Thinking Machines Lab 2025, "LoRA Without
+Regret")."""
+
+
+class Draft(NamedTuple):
+    """What a rule says. `answers` is the pressing situation, where it is one; `settings` complete the recipe."""
+
+    title: str
+    why: str
+    technique: str = ""
+    recipe: str = ""
+    settings: dict[str, Any] = {}  # noqa: RUF012
+    parent: str = ""
+    answers: str = ""
+    risks: str = ""
+    commands: Sequence[str] = ()
+    claims: Sequence[Claim] = ()
+    based_on: Sequence[str] = ()
+    data_source: str = ""
+
+
+def idea_of(facts: Facts, base: KnowledgeBase, brief: Brief, draft: Draft) -> Idea:
+    """The idea whole. One that is no training run has no predicted gain."""
+    idea = Idea(
+        title=draft.title,
+        brief=brief,
+        technique=draft.technique,
+        hypothesis=draft.why,
+        parent=draft.parent,
+        recipe=draft.recipe,
+        patch=dict(draft.settings),
+        risks=draft.risks,
+        data_source=draft.data_source,
+        references=[reference_of(base, claim) for claim in draft.claims],
+        based_on=list(draft.based_on),
+        confidence=_confidence(base, draft),
+        commands=list(draft.commands),
+        source="kb" if draft.claims else "rules",
+    )
+    reason = "" if draft.claims else f"{NO_REFERENCE}; "
+    if not idea.recipe:
+        return replace(idea, rationale=reason + "it costs no training run", refuted_by="what the command shows")
+    effect, near = expected(facts, idea.technique), novelty(facts, idea)
+    parent = idea.parent or "its parent"
+    return replace(
+        idea,
+        gain=effect.gain,
+        low=effect.low,
+        high=effect.high,
+        gpu_seconds=cost_of(facts, idea.recipe),
+        refuted_by=f"a paired dev difference to {parent} whose 95 % interval ends below {bar(effect.low):+.3f}",
+        rationale=f"{reason}expected from {effect.words}",
+        novelty=near.distance,
+        differs=near.differs,
+    )
+
+
+def reference_of(base: KnowledgeBase, claim: Claim) -> Reference:
+    """`verified` only where the knowledge base says that id and title were resolved and match."""
+    paper = base.papers[claim.paper]
+    kind = "arxiv" if paper.id.startswith("arxiv:") else ("github" if "github.com" in paper.id else "blog")
+    status = "verified" if paper.is_verified else "unresolved"
+    return Reference(paper.url, kind, paper.title, claim.claim, status, claim.level)  # type: ignore[arg-type]
+
+
+def _confidence(base: KnowledgeBase, draft: Draft) -> list[str]:
+    links = [link for claim in draft.claims[:1] for link in base.linked(claim.id)]
+    told = {
+        f"{ANSWERS}{draft.answers}": bool(draft.answers),
+        CHECKED: any(claim.level == "checked" for claim in draft.claims[:1]),
+        REMEMBERED: any(claim.level == "memory" for claim in draft.claims[:1]),
+        CODE: bool(draft.recipe),
+        REPLICATED: any(link.kind == "replicates" for link in links),
+        "contradicted": any(link.kind == "contradicts" for link in links),
+        SPECIFIC: bool(draft.settings),
+    }
+    return [words for words, holds in told.items() if holds]
+
+
+def settings_for(facts: Facts, recipe: str, patch: Mapping[str, Any]) -> dict[str, Any]:
+    """`patch` upon the settings that this recipe did best with here, or that any recipe has for memory and form."""
+    known = facts.recipes[recipe]
+    like = best_of_recipe(facts, recipe)
+    found: dict[str, Any] = {}
+    if like is not None:
+        found = dict(like.params)
+    elif facts.best in facts.nodes:
+        found = {name: value for name, value in facts.nodes[facts.best].params.items() if name in CARRIED}
+    found = {name: value for name, value in found.items() if name in known.params}
+    return bounded(known, _with_rate(known, found, patch))
+
+
+def _with_rate(recipe: RecipeFacts, found: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """Where a patch turns full weights into a LoRA and says nothing of the rate, the rate goes up with it."""
+    was = str(_value(recipe, found, "method"))
+    now = str(patch.get("method", was))
+    settings = {**found, **patch}
+    rate = _value(recipe, found, "learning_rate")
+    if now != was and "full" in (was, now) and isinstance(rate, float) and "learning_rate" not in patch:
+        settings["learning_rate"] = rate * (LORA_FACTOR if was == "full" else 1 / LORA_FACTOR)
+    return settings
+
+
+def best_of_recipe(facts: Facts, recipe: str) -> Node | None:
+    """The best scored experiment by this recipe, the best path's first."""
+    line = {node.id for node in facts.path(facts.best)} if facts.best in facts.nodes else set()
+    fitting = [node for node in candidates(facts) if node.recipe == recipe]
+    return next((node for node in fitting if node.id in line), fitting[0] if fitting else None)
+
+
+def bounded(recipe: RecipeFacts, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Known parameters, numbers within their ranges and of their type; what is at its default is left out."""
+    found = {}
+    for name, value in settings.items():
+        spec = recipe.params.get(name)
+        if spec is None:
+            continue
+        kept = within(spec, value)
+        if kept is not None and kept != spec.default:
+            found[name] = kept
+    return found
+
+
+def within(spec: ParamSpec, value: Any) -> Any:
+    """`value` as the parameter may have it; None where it is no value of this parameter."""
+    if spec.choices:
+        return value if value in spec.choices else None
+    if spec.type not in ("float", "int") or isinstance(value, (bool, str)) or value is None:
+        return value
+    low = spec.min if spec.min is not None else spec.above
+    high = spec.max if spec.max is not None else spec.below
+    number = min(
+        max(float(value), low if low is not None else float(value)), high if high is not None else float(value)
+    )
+    if number in (spec.above, spec.below) and number not in (spec.min, spec.max):
+        return None
+    return round(number) if spec.type == "int" else float(f"{number:.4g}")
+
+
+def moved(facts: Facts, recipe: str, patch: Mapping[str, Any], moves: Mapping[str, Any]) -> dict[str, Any]:
+    """`patch` with parameters multiplied (`("times", 0.5)`) or set; those that the recipe lacks are left out."""
+    known = facts.recipes[recipe]
+    changed = {}
+    for name, move in moves.items():
+        if name not in known.params:
+            continue
+        if not (isinstance(move, tuple) and move[0] == "times"):
+            changed[name] = move
+            continue
+        value = _value(known, patch, name)
+        if isinstance(value, (int, float)) and value:
+            changed[name] = value * move[1]
+    return bounded(known, _with_rate(known, patch, changed)) if changed else dict(patch)
+
+
+def _value(recipe: RecipeFacts, settings: Mapping[str, Any], name: str) -> Any:
+    spec = recipe.params.get(name)
+    return settings.get(name, spec.default if spec else None)
+
+
+def start_of(facts: Facts) -> str:
+    """Where a step that improves begins: the best, or the root while nothing is better."""
+    best = facts.nodes.get(facts.best)
+    return facts.best if best is not None and (best.id == ROOT or (best.gain or 0.0) > 0) else ROOT

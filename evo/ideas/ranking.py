@@ -1,0 +1,54 @@
+"""Which idea comes first: has code before replicated before specific before recent; checked before remembered.
+
+Invariant: an idea with a reference that leads to another paper cannot rank: it comes after all others. Order among
+equals is the source's own. A technique that was given up twice is pushed down, not forbidden.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from evo.domain.idea import Idea
+from evo.ideas.drafting import ANSWERS, CHECKED, CODE, REMEMBERED, REPLICATED, SPECIFIC
+from evo.ideas.facts import Facts
+from evo.ideas.novelty import times_in_vain
+from evo.ideas.recommend import contradicted
+
+IN_VAIN = 2
+_ARXIV = re.compile(r"arxiv\.org/abs/(\d{2})(\d{2})\.")
+
+
+def ranked(facts: Facts, ideas: Iterable[Idea]) -> list[Idea]:
+    spoken = contradicted(facts)
+    return sorted(ideas, key=lambda idea: _key(facts, idea, idea.technique in spoken))
+
+
+def _key(facts: Facts, idea: Idea, is_contradicted: bool) -> tuple[object, ...]:
+    said = idea.confidence
+    first = (
+        is_mismatched(idea),
+        times_in_vain(facts, idea.technique) >= IN_VAIN,
+        is_contradicted,
+        not any(words.startswith(ANSWERS) for words in said),
+    )
+    if idea.brief != "literature":  # the order of groups, steps and controls is what those briefs work out
+        return first
+    return (
+        *first,
+        (CHECKED not in said) + (REMEMBERED in said),
+        not (idea.recipe or CODE in said),
+        REPLICATED not in said,
+        SPECIFIC not in said,
+        -newest(idea),
+    )
+
+
+def is_mismatched(idea: Idea) -> bool:
+    return any(reference.status == "mismatch" for reference in idea.references)
+
+
+def newest(idea: Idea) -> int:
+    """Year and month of the newest paper by its arXiv number, as 202405; 0 where none has one."""
+    found = (_ARXIV.search(reference.url) for reference in idea.references)
+    return max((200000 + int(match[1]) * 100 + int(match[2]) for match in found if match), default=0)

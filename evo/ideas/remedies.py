@@ -1,0 +1,145 @@
+"""What one does about a symptom: settings to move, first the nearest fix, then the way round.
+
+Invariant: a table. `("times", x)` multiplies what the run had; a parameter that a recipe lacks is passed over.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+HALF, DOUBLE = ("times", 0.5), ("times", 2.0)
+THIRD = ("times", 1 / 3)
+
+
+class Remedy(NamedTuple):
+    """`moves` change the run's own settings; `recipe` is another one to take instead (the first that is there)."""
+
+    name: str
+    why: str
+    moves: dict[str, Any] = {}  # noqa: RUF012
+    recipes: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+    risks: str = ""
+
+
+_SLOWER = Remedy(
+    "a third of the learning rate", "too large steps undo more than they teach", {"learning_rate": THIRD},
+    risks="it may only be slower",
+)  # fmt: skip
+_SHORTER = Remedy(
+    "half the epochs", "it had learnt what there was before it ended", {"epochs": HALF}, risks="it may end too soon"
+)
+_CLOSER = Remedy(
+    "held twice as close to where it started", "a penalty on the distance keeps what was known",
+    {"beta": DOUBLE}, risks="it may learn less",
+)  # fmt: skip
+_ADAPTER = Remedy(
+    "a LoRA", "a low-rank change forgets less, and needs less memory",
+    {"method": "lora"}, risks="on much supervised data it lags behind full weights",
+)  # fmt: skip
+_ANCHORED = Remedy(
+    "a KL penalty of .05", "with none, nothing holds the policy where the reward does not look",
+    {"beta": 0.05}, risks="a reference model in memory, and smaller steps",
+)  # fmt: skip
+
+BY_FAILURE: dict[str, tuple[Remedy, ...]] = {
+    "out_of_memory": (
+        Remedy(
+            "half the batch, twice the accumulation", "the same optimizer step in half the memory",
+            {"batch_size": HALF, "gradient_accumulation": DOUBLE, "gradient_checkpointing": True},
+            risks="slower",
+        ),
+        _ADAPTER,
+        Remedy(
+            "shorter rows and answers", "activations grow with the length",
+            {"max_length": HALF, "max_new_tokens": HALF, "group_size": HALF}, risks="what is cut off is not learnt",
+        ),
+    ),
+    "timeout": (
+        Remedy("half the work", "it ends within its limit", {"epochs": HALF, "prompts": HALF}, risks="it learns less"),
+        _ADAPTER,
+    ),
+    "nan": (
+        Remedy(
+            "a third of the learning rate and a longer warmup", "first steps at full rate are where losses blow up",
+            {"learning_rate": THIRD, "warmup": 0.2},
+        ),
+        Remedy("a LoRA in float32", "fewer weights move, in full precision",
+               {"method": "lora", "frozen_precision": "float32"}),
+    ),
+    "template": (
+        Remedy("look at how rows are rendered", "a template that does not fit fails or, worse, teaches the wrong form",
+               commands=("evo recipe check {recipe}", "evo diagnose --format")),
+    ),
+    "missing_module": (Remedy("install what is missing", "no setting helps", commands=("evo doctor",)),),
+    "disk_full": (Remedy("make room", "weights of failed and discarded runs can go", commands=("evo gc --dry-run",)),),
+    "network": (
+        Remedy("bring it here first", "a run that needs the network fails with it", commands=("evo doctor",)),
+    ),
+    "no_output": (
+        Remedy("look at where it writes", "what is not in EVO_CHECKPOINT_DIR is no output",
+               commands=("evo recipe check {recipe}", "evo log {experiment}")),
+    ),
+    "bad_result": (
+        Remedy("look at what the evaluation wrote", "its results were not valid",
+               commands=("evo log {experiment}", "evo diagnose")),
+    ),
+}  # fmt: skip
+OTHERWISE = (
+    Remedy("read the log", "its class says too little", commands=("evo log {experiment}", "evo recipe check {recipe}")),
+)
+
+BY_READING: dict[str, tuple[Remedy, ...]] = {
+    "stuck-at-zero": (
+        Remedy("the form of the answer first", "what is never right once cannot be reinforced",
+               {}, ("sft", "pretrain"), risks="it teaches form, not ability"),
+        Remedy("another technique", "not another dose of what has brought nothing", {}, ("grpo", "rft", "rloo")),
+    ),
+    "regression": (_SLOWER, _CLOSER, _SHORTER),
+    "forgetting": (_CLOSER, _ADAPTER, _SLOWER, _SHORTER),
+    "reward-saturated": (
+        Remedy(
+            "more answers to a prompt, drawn wider", "where all answers are right, rare wrong ones are what is left",
+            {"group_size": DOUBLE, "samples": DOUBLE, "temperature": 1.2}, risks="twice the drawing",
+        ),
+        _ANCHORED,
+        _CLOSER,
+    ),
+    "reward-flat": (
+        Remedy(
+            "more answers to a prompt", "a larger group is more often mixed",
+            {"group_size": DOUBLE, "samples": DOUBLE}, risks="twice the drawing",
+        ),
+        Remedy("demonstrations first", "what is never earned teaches nothing", {}, ("sft",)),
+    ),
+    "entropy-collapse": (
+        Remedy(
+            "room upwards", "a higher upper clip lets rare tokens gain weight",
+            {"epsilon_high": 0.4, "temperature": 1.0}, risks="noisier",
+        ),
+        _SLOWER,
+    ),
+    "length-drift": (
+        Remedy(
+            "no division by length", "dividing by an answer's length rewards long wrong ones",
+            {"loss_type": "dr_grpo", "scale_rewards": "none"},
+        ),
+        _CLOSER,
+    ),
+    "truncated-outputs": (
+        Remedy("longer answers", "what has no end cannot be right", {"max_new_tokens": DOUBLE, "mask_truncated": True}),
+    ),
+    "generalisation-gap": (_SHORTER, _ANCHORED, _CLOSER, _SLOWER),
+    "overfit": (_SHORTER, _ADAPTER, _SLOWER),
+    "instability": (
+        Remedy(
+            "a third of the learning rate, advantages by batch", "small groups have wild deviations",
+            {"learning_rate": THIRD, "scale_rewards": "batch"},
+        ),
+        Remedy("keep and imitate instead", "filtered imitation has no ratio that can blow up", {}, ("rft",)),
+    ),
+    "format-errors": (
+        Remedy("one epoch of demonstrations", "the form of the answer is quickly taught", {"epochs": 1}, ("sft",)),
+        Remedy("see what examples alone do", "form or ability", commands=("evo diagnose --format",)),
+    ),
+}  # fmt: skip
