@@ -115,4 +115,38 @@ BEGIN SELECT RAISE(ABORT, 'data made from dev failures stays labelled so'); END;
 CREATE TRIGGER dataset_retraction_stands BEFORE UPDATE OF retracted ON dataset
 WHEN OLD.retracted IS NOT NULL AND NEW.retracted IS NOT OLD.retracted
 BEGIN SELECT RAISE(ABORT, 'a retraction stands'); END;
+
+CREATE TABLE loop (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    key TEXT UNIQUE,
+    options TEXT NOT NULL CHECK (json_valid(options)),
+    status TEXT NOT NULL DEFAULT 'running' CHECK (status IN ('running', 'stopped', 'error', 'completed')),
+    reason TEXT NOT NULL DEFAULT '',
+    controller TEXT NOT NULL DEFAULT '',
+    start_commit TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    updated_at TEXT NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX loop_runs_alone ON loop (status) WHERE status = 'running';
+CREATE TRIGGER loop_ends_once BEFORE UPDATE OF status ON loop
+WHEN OLD.status = 'completed' AND NEW.status <> 'completed'
+BEGIN SELECT RAISE(ABORT, 'a loop that is completed stays so'); END;
+
+CREATE TABLE loop_pick (
+    loop INTEGER NOT NULL REFERENCES loop (id),
+    k INTEGER NOT NULL CHECK (k >= 1),
+    kind TEXT NOT NULL CHECK (kind IN ('move', 'draw', 'idea', 'data', 'seed')),
+    plan TEXT NOT NULL CHECK (json_valid(plan)),
+    experiment TEXT REFERENCES experiment (id),
+    outcome TEXT NOT NULL DEFAULT '',
+    told TEXT NOT NULL DEFAULT '{}' CHECK (json_valid(told)),
+    commit_sha TEXT,
+    created_at TEXT NOT NULL,
+    ended_at TEXT,
+    PRIMARY KEY (loop, k)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX loop_pick_makes_one ON loop_pick (experiment) WHERE kind <> 'seed';
+CREATE TRIGGER loop_pick_ends_once BEFORE UPDATE OF outcome ON loop_pick
+WHEN OLD.outcome <> '' AND NEW.outcome <> OLD.outcome
+BEGIN SELECT RAISE(ABORT, 'a pick ends once'); END;
 """
