@@ -223,6 +223,23 @@ class DiagnoseConfig:
 
 
 @dataclass(frozen=True)
+class IdeasConfig:
+    """Who proposes beside the rules and the knowledge base, and what it may ask."""
+
+    source: str = "kb"
+    """kb: nobody; anthropic: a model with web search, by ANTHROPIC_API_KEY."""
+    model: str = "claude-sonnet-5-5"
+    network: Literal["auto", "off"] = "auto"
+    """auto: arXiv, Hugging Face and GitHub are asked unless HF_HUB_OFFLINE is set; off: nobody is, at any time."""
+    max_searches: Annotated[int, Ge(0), Le(20)] = 4
+    """Web searches of one research."""
+    max_tokens: Annotated[int, Ge(1024), Le(64_000)] = 8192
+    """Of one answer of the model, its thinking included."""
+    timeout: str = "5m"
+    """For one answer of the model."""
+
+
+@dataclass(frozen=True)
 class HubConfig:
     repo: str = ""
     private: bool = True
@@ -255,6 +272,7 @@ class EvoConfig:
     loop: LoopConfig = field(default_factory=LoopConfig)
     diagnose: DiagnoseConfig = field(default_factory=DiagnoseConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)
+    ideas: IdeasConfig = field(default_factory=IdeasConfig)
     hub: HubConfig = field(default_factory=HubConfig)
 
 

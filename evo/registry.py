@@ -62,6 +62,12 @@ TABLES: dict[str, dict[str, str]] = {
         "trackio": "evo.track.trackio:TrackioTracker",
         "mlflow": "evo.track.mlflow:MlflowTracker",
     },
+    "literature": {
+        "arxiv": "evo.ideas.sources.arxiv:Arxiv",
+        "huggingface": "evo.ideas.sources.huggingface:HuggingFace",
+        "github": "evo.ideas.sources.github:GitHub",
+        "blog": "evo.ideas.sources.blog:Blog",
+    },
 }
 
 

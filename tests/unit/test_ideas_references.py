@@ -1,0 +1,175 @@
+"""References: which titles are one, what each status means, and how the network is asked."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from papers_stub import DPO, PAPERS, Literature, literature
+
+from evo import registry
+from evo.domain.idea import Idea, Reference
+from evo.ideas import knowledge, web
+from evo.ideas.bibliography import Bibliography
+from evo.ideas.cache import Cache
+from evo.ideas.references import Target, identify, is_same_title
+from evo.ideas.web import Query, Unreachable, Web
+
+TITLE = PAPERS[DPO][0]
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[Literature]:
+    with literature() as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(web, "PACES", {"arxiv": 0.3})
+        yield server
+
+
+def library(folder: Path, *, is_on: bool = True) -> Bibliography:
+    members = {name: registry.load("literature", name) for name in registry.names("literature")}
+    return Bibliography(Web(Cache(folder), is_on=is_on), members)
+
+
+def citing(url: str, title: str) -> Idea:
+    return Idea("t", "literature", "dpo", "h", references=[Reference(url, "arxiv", title, "says so")])
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        TITLE,
+        "direct preference optimization – your language model is secretly a reward model",
+        "[2305.18290] Direct Preference Optimization: Your Language Model is Secretly a Reward Model | arXiv",
+        "Paper page - Direct Preference Optimization: Your Language Model is Secretly a Reward Model",
+        "Direct Preference Optimization",
+        r"Direct {Preference} \emph{Optimization}: Your Language Model is Secretly a Reward Model",
+        "Direct Preference Optimization: Your Language Model is Secretly a Reward Function",
+    ],
+)
+def test_a_title_is_known_in_other_spellings(shown: str) -> None:
+    assert is_same_title(shown, TITLE)
+
+
+@pytest.mark.parametrize(
+    ("claimed", "found"),
+    [
+        ("LoRA+: Efficient Low Rank Adaptation of Large Models", "LoRA: Low-Rank Adaptation of Large Language Models"),
+        ("LIMA: Less Is More for Alignment", "LIMR: Less is More for RL Scaling"),
+        ("Attention Is All You Need", TITLE),
+        ("Preference", TITLE),
+        ("", TITLE),
+    ],
+)
+def test_another_paper_is_another_title(claimed: str, found: str) -> None:
+    assert not is_same_title(claimed, found)
+
+
+def test_no_two_shipped_papers_are_taken_for_one() -> None:
+    titles = [paper.title for paper in knowledge.load().papers.values()]
+    assert len(titles) > 50
+    assert not [pair for pair in itertools.combinations(titles, 2) if is_same_title(*pair)]
+
+
+@pytest.mark.parametrize(
+    ("url", "target"),
+    [
+        ("https://arxiv.org/pdf/2305.18290v3.pdf", Target("arxiv", DPO)),
+        ("arxiv:hep-th/9901001", Target("arxiv", "hep-th/9901001")),
+        ("https://huggingface.co/papers/2402.01306", Target("huggingface", "papers/2402.01306")),
+        ("https://huggingface.co/datasets/openai/gsm8k/viewer", Target("huggingface", "datasets/openai/gsm8k")),
+        ("https://github.com/huggingface/trl/tree/main", Target("github", "huggingface/trl")),
+        ("https://arxiv.org/abs/not-a-number", None),
+        ("file:///etc/passwd", None),
+    ],
+)
+def test_what_an_address_names(url: str, target: Target | None) -> None:
+    assert identify(url) == target
+
+
+@pytest.mark.parametrize(
+    ("url", "title", "status"),
+    [
+        (f"https://arxiv.org/abs/{DPO}", TITLE, "verified"),
+        (f"https://arxiv.org/abs/{DPO}", "Proximal Policy Optimization Algorithms", "mismatch"),
+        ("https://arxiv.org/abs/2999.99999", TITLE, "not_found"),
+        (f"https://huggingface.co/papers/{DPO}", TITLE, "verified"),
+        ("https://huggingface.co/papers/2999.99999", TITLE, "not_found"),
+        ("https://github.com/huggingface/trl", "huggingface/trl: GRPO and friends", "verified"),
+        ("https://github.com/huggingface/trl", "axolotl", "mismatch"),
+        ("https://github.com/nobody/nothing", "nothing", "not_found"),
+    ],
+)
+def test_a_reference_is_verified_by_its_own_service(
+    here: Literature, tmp_path: Path, url: str, title: str, status: str
+) -> None:
+    """A4: references are of arXiv, Hugging Face, GitHub; each with what its address was found to be."""
+    found = library(tmp_path).resolved([citing(url, title)])[0].references[0]
+    assert found.status == status
+    assert (TITLE in found.finding) == (status == "mismatch" and "arxiv" in url)
+
+
+def test_papers_with_public_code_say_so(here: Literature, tmp_path: Path) -> None:
+    found = library(tmp_path).resolved([citing(f"https://huggingface.co/papers/{DPO}", TITLE)])[0]
+    assert found.confidence == ["has code"]
+
+
+def test_many_papers_of_arxiv_are_one_request_and_an_answer_is_kept(here: Literature, tmp_path: Path) -> None:
+    ideas = [citing(f"https://arxiv.org/abs/{id}", paper[0]) for id, paper in PAPERS.items()]
+    for _ in range(2):
+        found = library(tmp_path).resolved(ideas)
+        assert [idea.references[0].status for idea in found] == ["verified", "verified"]
+    assert len(here.asked) == 1
+    assert library(tmp_path, is_on=False).resolved(ideas)[0].references[0].status == "verified"
+
+
+def test_without_a_network_nothing_is_asked_and_nothing_is_claimed(here: Literature, tmp_path: Path) -> None:
+    offline = library(tmp_path, is_on=False)
+    assert offline.resolved([citing(f"https://arxiv.org/abs/{DPO}", TITLE)])[0].references[0].status == "unresolved"
+    assert not here.asked
+    assert not offline.warnings
+
+
+def test_a_service_that_does_not_answer_is_left_alone_for_a_while(here: Literature, tmp_path: Path) -> None:
+    here.broken = (429, {"Retry-After": "600"})
+    for _ in range(2):
+        found = library(tmp_path)
+        assert found.resolved([citing(f"https://arxiv.org/abs/{DPO}", TITLE)])[0].references[0].status == "unresolved"
+        assert "429" in found.warnings[0]
+    assert len(here.asked) == 1
+
+
+def test_requests_keep_their_pace_whoever_asks(here: Literature, tmp_path: Path) -> None:
+    def ask(number: int) -> None:
+        Web(Cache(tmp_path), is_on=True).text(Query("arxiv", f"{here.url}/page?{number}"))
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(b - a >= 0.29 for a, b in itertools.pairwise(here.when))
+    assert len(here.when) == 3
+
+
+def test_an_address_into_this_machine_is_not_asked(here: Literature, tmp_path: Path) -> None:
+    found = library(tmp_path)
+    assert found.resolved([citing(f"{here.url}/page", "LoRA Without Regret")])[0].references[0].status == "unresolved"
+    assert not here.asked
+    with pytest.raises(Unreachable, match="public internet"):
+        web.refuse_private("http://localhost:80/x")
+
+
+def test_a_page_is_known_by_its_title(here: Literature, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "refuse_private", lambda _: None)  # the page of this test is on this machine
+    found = library(tmp_path).resolved([citing(f"{here.url}/page", "LoRA Without Regret & more")])[0]
+    assert found.references[0].status == "verified"
+
+
+def test_a_search_gives_each_paper_once_and_its_code(here: Literature, tmp_path: Path) -> None:
+    found = library(tmp_path).search("preference")
+    assert [(paper.title, bool(paper.code)) for paper in found] == [(TITLE, True)]
