@@ -8,8 +8,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
 
 from evo.clock import parse_duration
 from evo.config import BudgetConfig, EvoConfig
@@ -88,7 +88,7 @@ def open_session(start: Path | None = None, *, readonly: bool = False) -> Iterat
         finally:
             if caps is not None:
                 with suppress(sqlite3.Error):  # of a database that is broken, something else tells
-                    _left_of.update(caps=caps, balance=ledger.balance(db))
+                    _left_of.set((caps, ledger.balance(db)))
 
 
 @contextmanager
@@ -102,17 +102,20 @@ def open_rehearsal(start: Path | None = None) -> Iterator[Session]:
             yield Session(layout, config, db, is_rehearsal=True)
         finally:
             if caps is not None:
-                _left_of.update(caps=caps, balance=ledger.balance(real))
+                _left_of.set((caps, ledger.balance(real)))
 
 
-_left_of: dict[str, Any] = {}
-"""Caps, and what was spent when the last session of this process ended: every reply says what is left."""
+_left_of: ContextVar[tuple[ledger.Caps, ledger.Balance] | None] = ContextVar("left_of", default=None)
+"""Caps, and what was spent when the last session ended: every reply says what is left. A server answers many at once,
+each in a context of its own."""
 
 
 def budget_left() -> dict[str, dict[str, float]] | None:
-    """By name of each cap: `cap`, `spent`, `reserved`, `left`; None where no session of this process knew a cap. Asked
+    """By name of each cap: `cap`, `spent`, `reserved`, `left`; None where no session of this reply knew a cap. Asked
     once: the next reply is another session's."""
-    if not _left_of:
+    left = _left_of.get()
+    if left is None:
         return None
-    balance: ledger.Balance = _left_of.pop("balance")
-    return balance.by_name(_left_of.pop("caps"))
+    _left_of.set(None)
+    caps, balance = left
+    return balance.by_name(caps)

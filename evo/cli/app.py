@@ -11,7 +11,7 @@ import gc
 import os
 import sys
 from importlib import import_module
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from evo.cli import output
 from evo.cli.commands import BY_NAME, COMMANDS, Command
@@ -118,6 +118,19 @@ def invoke(module: str, args: list[str], *, as_json: bool) -> Reply | None:
     if reply == INTERRUPTED:  # typer has swallowed a KeyboardInterrupt
         raise KeyboardInterrupt
     return reply if isinstance(reply, Reply) else None
+
+
+def answer(words: list[str]) -> dict[str, Any]:
+    """The envelope that `evo WORDS --json` prints, for whoever keeps this process alive. Nothing is printed."""
+    try:
+        reply = dispatch(words, as_json=True)
+        assert reply is not None, "a command without a document"
+        return output.document(reply)
+    except EvoError as error:
+        return output.error_document(error)
+    except Exception as error:
+        import_module("traceback").print_exc()
+        return output.bug_document(error)
 
 
 def run(argv: list[str]) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
@@ -102,9 +103,6 @@ def _say_budget() -> None:
 
 
 def _print_json(document: dict[str, Any]) -> None:
-    left = budget_left()
-    if left is not None:
-        document["budget"] = left
     say(json.dumps(document, ensure_ascii=False, allow_nan=False))
 
 
@@ -112,14 +110,32 @@ def _error(error: EvoError) -> dict[str, str]:
     return {"code": error.code, "message": error.message, "hint": error.hint}
 
 
+def document(reply: Reply) -> dict[str, Any]:
+    """The envelope of a reply."""
+    found: dict[str, Any] = {"schema": SCHEMA, "ok": reply.failure is None, "data": as_data(reply.view)}
+    if reply.failure is not None:
+        found["error"] = _error(reply.failure)
+    return _ended(found, next=as_data(reply.next), warnings=reply.warnings)
+
+
+def error_document(error: EvoError) -> dict[str, Any]:
+    return _ended({"schema": SCHEMA, "ok": False, "error": _error(error)})
+
+
+def bug_document(error: BaseException) -> dict[str, Any]:
+    message = f"{type(error).__name__}: {error}"
+    hint = "this is a bug in evo; the traceback is on standard error"
+    return _ended({"schema": SCHEMA, "ok": False, "error": {"code": "bug", "message": message, "hint": hint}})
+
+
+def _ended(found: dict[str, Any], *, next: Sequence[Any] = (), warnings: Sequence[str] = ()) -> dict[str, Any]:
+    left = budget_left()
+    return {**found, "next": list(next), "warnings": list(warnings), **({} if left is None else {"budget": left})}
+
+
 def emit(reply: Reply, *, as_json: bool) -> None:
     if as_json:
-        document: dict[str, Any] = {"schema": SCHEMA, "ok": reply.failure is None, "data": as_data(reply.view)}
-        if reply.failure is not None:
-            document["error"] = _error(reply.failure)
-        document["next"] = as_data(reply.next)
-        document["warnings"] = list(reply.warnings)
-        _print_json(document)
+        _print_json(document(reply))
         return
     print_blocks(draw(reply.view), sys.stdout)
     for warning in reply.warnings:
@@ -148,7 +164,7 @@ def _warn_error(error: EvoError) -> None:
 
 def emit_error(error: EvoError, *, as_json: bool) -> None:
     if as_json:
-        _print_json({"schema": SCHEMA, "ok": False, "error": _error(error), "next": [], "warnings": []})
+        _print_json(error_document(error))
     else:
         _warn_error(error)
         _say_budget()
@@ -156,14 +172,4 @@ def emit_error(error: EvoError, *, as_json: bool) -> None:
 
 def emit_bug(error: BaseException, *, as_json: bool) -> None:
     if as_json:
-        message = f"{type(error).__name__}: {error}"
-        hint = "this is a bug in evo; the traceback is on standard error"
-        _print_json(
-            {
-                "schema": SCHEMA,
-                "ok": False,
-                "error": {"code": "bug", "message": message, "hint": hint},
-                "next": [],
-                "warnings": [],
-            }
-        )
+        _print_json(bug_document(error))

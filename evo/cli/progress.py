@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib import import_module
 from pathlib import Path
 
@@ -21,12 +22,17 @@ EVERY_S = 30.0
 FIRST_S = 0.4
 """A run shorter than this shows nothing: drawing would cost more than it tells."""
 LOOK_EVERY_S = 1.0
+LISTENER: ContextVar[OnTick | None] = ContextVar("listener", default=None)
+"""Who is told instead of standard error, where a server answers."""
 
 
 @contextmanager
 def progress(*, json_lines: bool = False) -> Iterator[OnTick]:
     """A callback that shows ticks for as long as the block lasts."""
-    if json_lines:
+    listener = LISTENER.get()
+    if listener is not None:
+        yield listener
+    elif json_lines:
         yield _json_line
     elif sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
         line = _MovingLine()
@@ -43,7 +49,7 @@ def _json_line(tick: Tick) -> None:
     sys.stdout.flush()
 
 
-class _Words:
+class Words:
     """`exp_0003 training 1:05  step 40/200  mid ▁▃▆ 0.620  loss 0.512  lr 1e-3`; the folder is read once a second."""
 
     def __init__(self) -> None:
@@ -70,7 +76,7 @@ class _Words:
 class _PlainLines:
     def __init__(self) -> None:
         self._last = time.monotonic()
-        self._words = _Words()
+        self._words = Words()
 
     def tick(self, tick: Tick) -> None:
         if time.monotonic() - self._last >= EVERY_S:
@@ -85,7 +91,7 @@ class _MovingLine:
     def __init__(self) -> None:
         self._start = time.monotonic()
         self._status: object | None = None
-        self._words = _Words()
+        self._words = Words()
 
     def tick(self, tick: Tick) -> None:
         if self._status is None and time.monotonic() - self._start < FIRST_S:

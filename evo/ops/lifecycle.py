@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 
 from evo.beliefs import form_beliefs, remember_best
+from evo.clock import seconds_since
 from evo.domain.attempt import Attempt
 from evo.domain.experiment import DISCARD_CLASSES, ROOT
 from evo.errors import Busy, Denied, EvoError, Refused, UsageError, nearest
@@ -15,7 +16,7 @@ from evo.lightdata import dataclass, replace
 from evo.ops import resume
 from evo.ops.checks.leaks import leaks_of
 from evo.ops.collect import Collected, collect, controller_of
-from evo.ops.progress import OnTick, silent
+from evo.ops.progress import OnTick, Tick, silent
 from evo.ops.run import RunOutcome, RunRequest, conclude, failure_of, run
 from evo.runner import process, records, recover
 from evo.session import Session
@@ -161,8 +162,17 @@ def wait(session: Session, identifiers: list[str], *, timeout_s: float, on_tick:
             raise Busy(
                 f"still running after {timeout_s:g} s: {', '.join(running)}", hint="evo wait again, or evo abort"
             )
+        _show_first(session, running, on_tick)
         time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
         pause = min(0.5, pause * 1.5)
+
+
+def _show_first(session: Session, running: list[str], on_tick: OnTick) -> None:
+    """One line is watched: that of the first that runs."""
+    live = attempts.live_of(session.db, running[0])
+    if live is not None:
+        folder = session.layout.attempt(live.experiment, live.n).root
+        on_tick(Tick(live.experiment, live.n, live.state, seconds_since(live.created_at), folder=str(folder)))
 
 
 def mend(session: Session) -> None:
