@@ -45,7 +45,8 @@ class Node:
     """One experiment. `gain` is over exp_0000, direction-adjusted, in units; `delta` the same over its parent.
 
     `params` holds what differs from the recipe's defaults; `failure` is the class of its last failed attempt and
-    `log_tail` the end of that log; `readings` name what the run's own numbers call for (`reward-flat`, …).
+    `log_tail` the end of that log; `readings` name what the run's own numbers call for (`reward-flat`, …)
+    and the kinds of its open findings.
     """
 
     id: str
@@ -84,7 +85,7 @@ class RecipeFacts:
 
 @dataclass(frozen=True)
 class Facts:
-    """`best` and `committed` are ids; `findings` the kinds of unsettled findings in the whole tree."""
+    """`best` and `committed` are ids; `findings` the kinds of unsettled findings about the tree as a whole."""
 
     task: Task
     nodes: dict[str, Node]

@@ -40,6 +40,7 @@ _OF_FINDING = {
     "exhausted": "plateau",
     "harm": "forgetting",
     "length": "length-drift",
+    "format": "format-errors",
 }
 """Kind of a finding -> situation, where the two have other names."""
 
@@ -164,5 +165,5 @@ def has_siblings(facts: Facts) -> bool:
 def _readings(facts: Facts) -> Iterable[str]:
     known = scored(facts)
     now = [*known[-NEWEST:], *(node for node in known if node.id == facts.best)]
-    yield from (reading for node in now for reading in node.readings)
+    yield from (_OF_FINDING.get(reading, reading) for node in now for reading in node.readings)
     yield from (_OF_FINDING.get(kind, kind) for kind in facts.findings)

@@ -121,9 +121,7 @@ def _refine(facts: Facts) -> Iterator[Draft]:
         if settings != dict(best.params):
             title = f"refine {best.id}: {name} times {factor:g}"
             why = f"{best.id} is the best so far; nobody has looked beside its {name}"
-            yield _step(
-                facts, title, why, best, settings, parent=best.parent or ROOT, risks="a small step hides in noise"
-            )
+            yield _step(title, why, best, settings, parent=best.parent or ROOT, risks="a small step hides in noise")
 
 
 def _step(title: str, why: str, like: Node, settings: dict[str, Any], *, parent: str, risks: str) -> Draft:
