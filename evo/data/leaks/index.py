@@ -8,7 +8,7 @@ from __future__ import annotations
 import bisect
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from evo.data.leaks import code
@@ -86,10 +86,10 @@ class Index:
         ]
         self._large = large
         self._sets = [
-            (bags, SimilarSets(bags, thresholds.similar))
+            SimilarSets([make(self._passages[n].words) for n in large], thresholds.similar)
             for make in (frozenset, numbered)
-            for bags in [[make(self._passages[n].words) for n in large]]
         ]
+        self._numbers = [_numbers(self._passages[n].words) for n in large]
 
     def _take_in(self, number: int, passage: Passage) -> None:
         head = self._short if len(passage.text) < ANCHOR else self._heads
@@ -179,12 +179,14 @@ class Index:
             if span.last - span.first < SHORT:
                 continue
             words = stream.words[span.first : span.last]
-            for (bags, sets), bag in zip(self._sets, (frozenset(words), numbered(words)), strict=True):
+            numbers: frozenset[str] | None = None
+            for sets, bag in zip(self._sets, (frozenset(words), numbered(words)), strict=True):
                 for index, jaccard in sets.like(bag):
                     passage = self._passages[self._large[index]]
                     if not _has_own_words(passage, bag):
                         continue
-                    if (is_sure := _same_numbers(bags[index], bag)) or len(passage.words) >= 2 * SHORT:
+                    numbers = _numbers(words) if numbers is None else numbers
+                    if (is_sure := _same_numbers(self._numbers[index], numbers)) or len(passage.words) >= 2 * SHORT:
                         yield Hit(
                             passage.item, passage.part, "near-duplicate", jaccard, stream.line_of(span.first), is_sure
                         )
@@ -250,10 +252,13 @@ def _has_own_words(passage: Passage, found: frozenset[str]) -> bool:
     return len(own & found) >= SAME_OWN * len(own)
 
 
+def _numbers(words: Iterable[str]) -> frozenset[str]:
+    return frozenset(filter(is_number, words))
+
+
 def _same_numbers(wanted: frozenset[str], found: frozenset[str]) -> bool:
     """With other numbers it is another question."""
-    ours, theirs = set(filter(is_number, wanted)), set(filter(is_number, found))
-    return len(ours & theirs) >= SAME_NUMBERS * max(len(ours), len(theirs))
+    return len(wanted & found) >= SAME_NUMBERS * max(len(wanted), len(found))
 
 
 class _Owner(NamedTuple):

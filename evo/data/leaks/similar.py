@@ -3,18 +3,21 @@
 Prefix filter (Chaudhuri et al. 2006): with words in one global order, rarest first, two sets of sizes a and b that
 similar share a word among the first a - ceil(t a) + 1 of the one and b - ceil(t b) + 1 of the other. So every pair is
 found that comparing all with all would find; MinHash, which draws candidates by chance, can only find fewer
-(docs/decisions/0010-leaks-without-minhash.md).
+(docs/decisions/0010-leaks-without-minhash.md). Long texts share a word there with most others: what is left of the
+candidates is sifted by signatures, of which each bit stands for some of the words. Two sets differ in at least as many
+words as their signatures in bits, so that this loses no pair either.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 _ROUNDING = 1e-9
 """4 of 5 words are .8, whatever floats make of it."""
+_BITS = 1024
 
 
 class Similar(NamedTuple):
@@ -29,11 +32,14 @@ def numbered(words: Sequence[str]) -> frozenset[str]:
 
     One word in ten changed leaves a Jaccard index of at least .81 here, however often words are repeated.
     """
-    seen: Counter[str] = Counter()
+    once = frozenset(words)
+    if len(once) == len(words):
+        return once
+    seen: dict[str, int] = {}
     found = []
     for word in words:
-        seen[word] += 1
-        found.append(word if seen[word] == 1 else f"{word}\0{seen[word]}")
+        seen[word] = count = seen.get(word, 0) + 1
+        found.append(word if count == 1 else f"{word}\0{count}")
     return frozenset(found)
 
 
@@ -46,6 +52,8 @@ class SimilarSets:
         rarity = Counter(word for bag in sets for word in bag)
         order = sorted(rarity, key=lambda word: (rarity[word], word))
         self._rank = {word: place for place, word in enumerate(order)}
+        self._bit = {word: 1 << place % _BITS for word, place in self._rank.items()}
+        self._signatures = [self._signature(bag) for bag in sets]
         self._by_word: dict[str, list[int]] = defaultdict(list)
         for index, bag in enumerate(sets):
             ranked = sorted(bag, key=self._rank.__getitem__)
@@ -55,20 +63,28 @@ class SimilarSets:
     def like(self, bag: frozenset[str]) -> Iterator[Similar]:
         """The sets that `bag` is similar to."""
         known = bag & self._rank.keys() if len(self._rank) < len(bag) else {word for word in bag if word in self._rank}
-        reach = self._reach(len(bag)) - (len(bag) - len(known))  # unknown words are the rarest of all, and match none
+        strange = len(bag) - len(known)
+        reach = self._reach(len(bag)) - strange  # unknown words are the rarest of all, and match none
         if reach <= 0:
             return
         ranked = sorted(known, key=self._rank.__getitem__)[:reach]
+        signature = self._signature(known)
+        apart = (1 - self._threshold) / (1 + self._threshold)
         for index in {found for word in ranked for found in self._by_word.get(word, ())}:
-            if (
-                min(len(bag), len(self._sets[index]))
-                < self._threshold * max(len(bag), len(self._sets[index])) - _ROUNDING
-            ):
+            other = self._sets[index]
+            most = apart * (len(bag) + len(other)) + _ROUNDING - strange
+            if (signature ^ self._signatures[index]).bit_count() > most:
                 continue
-            shared = len(bag & self._sets[index])
-            jaccard = shared / (len(bag) + len(self._sets[index]) - shared)
+            shared = len(known & other)
+            jaccard = shared / (len(bag) + len(other) - shared)
             if jaccard >= self._threshold - _ROUNDING:
                 yield Similar(index, jaccard)
+
+    def _signature(self, words: Iterable[str]) -> int:
+        found = 0
+        for word in words:
+            found |= self._bit[word]
+        return found
 
     def _reach(self, size: int) -> int:
         return size - math.ceil(self._threshold * size - _ROUNDING) + 1
