@@ -91,6 +91,7 @@ COMMANDS = (
     Command("direct", "direct", "agents", "Say something to whoever drives the tree."),
     Command("ack", "ack", "agents", "Acknowledge what the person said."),
     Command("schema", "schema", "agents", "A command's options, and the JSON schema of its data."),
+    Command("mcp", "mcp", "agents", "The tree as tools for a coding agent, over MCP."),
     Command("search", "search", "agents", "serve: the policies and the gate over JSON lines."),
 )
 

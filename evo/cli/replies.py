@@ -56,5 +56,6 @@ VIEWS: dict[str, tuple[str, ...]] = {
     "direct": ("DirectionsView", "DryRunView"),
     "ack": ("DirectionsView", "DryRunView"),
     "schema": ("SchemaView", "SchemasView"),
+    "mcp": (),
     "search": (),
 }
