@@ -71,6 +71,16 @@ def of_experiment(db: sqlite3.Connection, experiment: str) -> RecordedIdea | Non
     return None if row is None else _recorded(row)
 
 
+def states(db: sqlite3.Connection) -> dict[str, IdeaState]:
+    """Fingerprint -> state of every idea that was ever recorded."""
+    return {row[0]: row[1] for row in db.execute("SELECT fingerprint, state FROM idea")}
+
+
+def taken(db: sqlite3.Connection) -> list[RecordedIdea]:
+    """Ideas that an experiment was made from, whatever came of them, oldest first."""
+    return [_recorded(row) for row in db.execute("SELECT * FROM idea WHERE experiment IS NOT NULL ORDER BY id")]
+
+
 def move(
     db: sqlite3.Connection, id: int, state: IdeaState, *, reason: str = "", experiment: str | None = None
 ) -> RecordedIdea:

@@ -17,8 +17,7 @@ from evo.diagnose.readings import is_wide_gap, saturated_end, saturation_of
 from evo.domain.experiment import ROOT
 from evo.errors import EvoError
 from evo.ideas.facts import Facts, Node, RecipeFacts, RewardShape, Task
-from evo.ops.checks.diagnose import chance_of
-from evo.report.pairs import by_slice, dev_items
+from evo.ops.checks.diagnose import chance_of, dev_items
 from evo.session import Session
 from evo.store import gate_rows, meta, nodes, results, whole
 from evo.workspace.mission import read_mission
@@ -186,7 +185,7 @@ def task_of(session: Session, root: Node, best: str) -> Task:
     shapes = shapes_of(session, rows)
     mission = read_mission(session.layout.root)
     family, parameters = model_facts(session)
-    dev = dev_items(session)
+    dev = {item.id: item for item in dev_items(session)}
     return Task(
         objective=" ".join(mission.goal.split()),
         benchmark=config.name or session.layout.root.name,
@@ -243,5 +242,8 @@ def _slices(session: Session, best: str, dev: Mapping[str, Any]) -> dict[str, fl
     epoch = session.epoch
     if epoch is None or not any(item.slice for item in dev.values()):
         return {}
-    means = results.pooled_means(session.db, best, eval_hash=epoch)
-    return {name: math.fsum(means[item] for item in items) / len(items) for name, items in by_slice(means, dev).items()}
+    found: dict[str, list[float]] = {}
+    for item, score in results.pooled_means(session.db, best, eval_hash=epoch).items():
+        if item in dev and dev[item].slice:
+            found.setdefault(dev[item].slice, []).append(score)
+    return {name: math.fsum(scores) / len(scores) for name, scores in sorted(found.items())}

@@ -5,11 +5,12 @@ Invariant: an idea is taken once; taking it again gives the experiment that it w
 
 from __future__ import annotations
 
+import json
+
 from evo.domain.experiment import ROOT
 from evo.domain.views import NewView
 from evo.errors import Refused
 from evo.ops.new import NewRequest, new
-from evo.report.propose import written
 from evo.session import Session
 from evo.store import experiments
 from evo.store import ideas as store
@@ -30,8 +31,13 @@ def take(session: Session, id: int, *, parent: str | None = None, seed: int = 42
         raise Refused(f"idea {id} is no training run: {steps}", hint=f"evo ideas show {id}")
     if recorded.state != "open":
         raise Refused(f"idea {id} is {recorded.state}", hint="evo ideas list")
-    settings = tuple(f"{name}={written(value)}" for name, value in idea.patch.items() if value is not None)
+    settings = tuple(f"{name}={_written(value)}" for name, value in idea.patch.items() if value is not None)
     request = NewRequest(idea.recipe, idea.hypothesis, parent or idea.parent or None, settings, seed=seed)
     view = new(session, request).views[0]
     store.move(session.db, id, "taken", experiment=view.id)
     return view
+
+
+def _written(value: object) -> str:
+    """As `--set` reads it back, to the last digit."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,85 @@
+"""Who is asked for ideas beside the rules, with what means, and how what they cite is checked.
+
+Invariant: a source is told nothing of held-out; what it costs is in the ledger, and no cap is passed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from evo.errors import NotFound, Refused
+from evo.ideas import knowledge, prices
+from evo.ideas.bibliography import Bibliography
+from evo.ideas.cache import Cache
+from evo.ideas.source import Source
+from evo.ideas.sources.means import Means, Room
+from evo.ideas.web import Web, is_allowed
+from evo.registry import load, names
+from evo.session import Session
+from evo.store import ledger
+from evo.workspace import recipes
+from evo.workspace.params import apply_params, resolve_name
+
+NOBODY = "kb"
+"""The value of `ideas.source` that adds nobody to the rules and the knowledge base."""
+
+
+def library(session: Session) -> Bibliography:
+    """The literature on the network, by what is kept of it under `.evo/cache/literature`."""
+    web = Web(Cache(session.layout.cache / "literature"), is_on=is_allowed(session.config.ideas.network))
+    return Bibliography(web, {name: load("literature", name) for name in names("literature")})
+
+
+def proposers(session: Session, name: str = "") -> list[Source]:
+    """Sources beside the rules: `name`, or what `ideas.source` says. NotFound, MissingExtra."""
+    chosen = name or session.config.ideas.source
+    if chosen == NOBODY:
+        return []
+    if chosen not in names("source"):
+        raise NotFound(f"no source of ideas named {chosen!r}", hint=f"known: {', '.join([NOBODY, *names('source')])}")
+    source: Source = load("source", chosen)(means(session))
+    return [source]
+
+
+def means(session: Session) -> Means:
+    return Means(session.config.ideas, LedgerPurse(session), library(session), knowledge.load(), _Legal(session))
+
+
+class _Legal:
+    """Settings of a recipe of this workspace as values of their types; UsageError says what is wrong with them."""
+
+    def __init__(self, session: Session) -> None:
+        self._layout = session.layout
+
+    def __call__(self, recipe: str, settings: Mapping[str, str]) -> dict[str, Any]:
+        config = recipes.load_recipe(self._layout, recipes.find_folder(self._layout, recipe)).config
+        values = apply_params(config, settings)
+        return {name: values[name] for name in (resolve_name(config, word) for word in settings)}
+
+
+class LedgerPurse:
+    """What the workspace's budget leaves for a language model. Calls are in the ledger with or without a cap."""
+
+    def __init__(self, session: Session) -> None:
+        self._db = session.db
+        self._caps = session.caps or ledger.Caps()
+
+    def room(self) -> Room:
+        left = ledger.balance(self._db).left(self._caps)
+        return Room(left.get("llm_tokens"), left.get("usd"))
+
+    def reserve(self, what: str, most: prices.Usage, *, model: str) -> int:
+        dollars = prices.usd(model, most)
+        if dollars is None and self._caps.usd is not None:
+            raise Refused(
+                f"the price of {model} is not known, so budget.usd cannot hold it",
+                hint=f"evo config set ideas.model MODEL: prices are known of {', '.join(prices.PRICES)}",
+            )
+        return ledger.reserve(
+            self._db, what, ledger.Amounts(llm_tokens=most.tokens, usd=dollars or 0.0), caps=self._caps
+        )
+
+    def charge(self, entry: int, came_to: prices.Usage, *, model: str) -> None:
+        dollars = prices.usd(model, came_to) or 0.0
+        ledger.charge(self._db, entry, ledger.Amounts(llm_tokens=came_to.tokens, usd=dollars))
