@@ -12,6 +12,9 @@ from evo.beliefs import Beliefs
 from evo.domain.experiment import ROOT, Experiment
 from evo.gate import asking
 from evo.gate.decision import GateRules
+from evo.gate.noise import sigma_run
+from evo.search.ranking import best_first
+from evo.search.worth import Contender
 from evo.session import Session
 from evo.store import attempts, experiments, findings, gate_rows, results
 
@@ -115,6 +118,31 @@ def standpoint(session: Session, mind: Beliefs, *, about: str | None = None) -> 
     history = history_of(session)
     obstacle = unfit(session, experiments.get(session.db, target)) or asking.refusal(question, history, rules)
     return Standpoint(target, reference, asking.judge(question, history, rules), obstacle)
+
+
+class Contending(NamedTuple):
+    """One of the two best nodes; `seed` is the one that it was made with."""
+
+    id: str
+    facts: Contender
+    seed: int
+
+
+def contenders(session: Session, mind: Beliefs) -> tuple[Contending, Contending] | None:
+    """The two best by posterior mean; None while nothing but the root has a score, or no further seed could run."""
+    if session.config.eval.mode == "scalar":
+        return None
+    chosen = best_first(mind.tree, mind.posterior.mean, 2)
+    found = [contending(session, mind, mind.tree.ids[i]) for i in chosen]
+    return (found[0], found[1]) if len(found) == 2 and found[0].id != ROOT else None
+
+
+def contending(session: Session, mind: Beliefs, identifier: str) -> Contending:
+    known = experiments.get(session.db, identifier)
+    mean, sd = mind.estimate(identifier)
+    run = sigma_run(session.config.gate.sigma_run, known.technique) ** 2 / max(1, known.seeds)
+    noise = max(known.gain_var or 0.0, run)
+    return Contending(identifier, Contender(mean, sd * sd, noise, run, max(1, known.seeds)), known.seed)
 
 
 def weights_of(session: Session, experiment: str) -> str:

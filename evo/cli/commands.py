@@ -88,6 +88,7 @@ COMMANDS = (
     Command("export", "export", "out", "Write an experiment's weights as a folder that anybody can load."),
     Command("push", "push", "out", "Put weights and model card on the Hugging Face hub."),
     Command("card", "card", "out", "The model card: lineage, data, score, certificate."),
+    Command("loop", "loop", "ideas", "Search by itself until a stop policy says so; resumes after any kill."),
     Command("direct", "direct", "agents", "Say something to whoever drives the tree."),
     Command("ack", "ack", "agents", "Acknowledge what the person said."),
     Command("schema", "schema", "agents", "A command's options, and the JSON schema of its data."),

@@ -47,6 +47,7 @@ RENDERERS = {
     "ScratchView": "evo.cli.render.upkeep:scratch",
     "FindingsView": "evo.cli.render.upkeep:findings",
     "GarbageView": "evo.cli.render.upkeep:garbage",
+    "LoopView": "evo.cli.render.loop:loop",
     "DemoView": "evo.cli.render.demo:demo",
     "DoctorView": "evo.cli.render.upkeep:doctor",
     "SweptView": "evo.cli.render.upkeep:swept",

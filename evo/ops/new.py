@@ -35,6 +35,8 @@ class NewRequest:
     key: str | None = None
     checks: tuple[str, ...] = ()
     """Commands as in `gate.checks`, for this experiment and all that descend from it."""
+    base_commit: str | None = None
+    """What a child of the root sees of the workspace; None: what is committed now."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def _branch(
         fingerprint=fingerprint(session, request, source, params, None if picked_by else parent.id, hypothesis),
         picked_by=picked_by,
     )
-    start = start_commit(session, parent)
+    start = request.base_commit if parent.id == ROOT and request.base_commit else start_commit(session, parent)
     experiment, is_new = experiments.add(session.db, wanted)
     if request.checks:
         import_module("evo.store.guards").set_checks(session.db, experiment.id, request.checks)

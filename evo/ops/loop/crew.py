@@ -1,0 +1,103 @@
+"""The workers of a loop: each runs one `evo run` in a process of its own.
+
+Invariant: what a worker did is read from the store, never from its words; a worker that is left alone finishes its run
+and stores the score without the loop.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from evo.lightdata import dataclass
+
+_BUSY = 9
+_PAUSE_S = 0.5
+
+
+@dataclass(frozen=True)
+class Worker:
+    """`said` holds what `evo run --json` printed."""
+
+    k: int
+    experiment: str
+    process: subprocess.Popen[bytes]
+    said: Path
+
+
+@dataclass(frozen=True)
+class Done:
+    k: int
+    experiment: str
+    code: int
+    said: Path
+
+
+class Crew:
+    """At most `size` workers of the workspace at `root`; their output lies in `folder`."""
+
+    def __init__(self, root: Path, folder: Path, *, size: int) -> None:
+        self._root, self._folder, self.size = root, folder, size
+        self._workers: list[Worker] = []
+        self._again: list[tuple[float, int, str, tuple[str, ...]]] = []
+        self._words: dict[int, tuple[str, ...]] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def running(self) -> list[Worker]:
+        return list(self._workers)
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._workers and not self._again
+
+    @property
+    def has_room(self) -> bool:
+        return len(self._workers) + len(self._again) < self.size
+
+    def start(self, k: int, experiment: str, *words: str) -> None:
+        """`evo run EXPERIMENT WORDS`, out of reach of the terminal's Ctrl-C."""
+        said = self._folder / f"{k:04d}.json"
+        argv = [sys.executable, "-m", "evo", "run", experiment, *words, "--json"]
+        with said.open("wb") as out, said.with_suffix(".err").open("wb") as err:
+            process = subprocess.Popen(
+                argv, cwd=self._root, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True
+            )
+        self._words[k] = words
+        self._workers.append(Worker(k, experiment, process, said))
+
+    def reap(self) -> list[Done]:
+        """Workers that have ended. Where another process is at the experiment, it is asked again a little later."""
+        done = []
+        for worker in self.running:
+            code = worker.process.poll()
+            if code is None:
+                continue
+            self._workers.remove(worker)
+            if code == _BUSY:
+                self._again.append((time.monotonic() + _PAUSE_S, worker.k, worker.experiment, self._words[worker.k]))
+            else:
+                done.append(Done(worker.k, worker.experiment, code, worker.said))
+        for entry in [entry for entry in self._again if entry[0] <= time.monotonic()]:
+            self._again.remove(entry)
+            self.start(entry[1], entry[2], *entry[3])
+        return done
+
+    def leave(self) -> None:
+        """Forget the workers: they go on by themselves."""
+        self._again.clear()
+        self._workers.clear()
+
+    def end(self, *, patience_s: float = 10.0) -> None:
+        """Wait for workers whose attempts were ended, then make sure."""
+        deadline = time.monotonic() + patience_s
+        for worker in self._workers:
+            with suppress(subprocess.TimeoutExpired):
+                worker.process.wait(max(0.1, deadline - time.monotonic()))
+            if worker.process.poll() is None:
+                worker.process.kill()
+                worker.process.wait()
+        self.leave()

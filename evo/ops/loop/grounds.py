@@ -1,0 +1,98 @@
+"""What a loop may move, and what the tree says of it: one ground for each recipe.
+
+Invariant: everything is read from the store; results of this epoch alone count, and a gain is over exp_0000, in units.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from evo.config import RecipeConfig
+from evo.domain.experiment import ROOT, Experiment
+from evo.errors import UsageError
+from evo.ideas.moves import Observation
+from evo.ideas.space import Space, space_of
+from evo.session import Session
+from evo.store import experiments
+from evo.workspace.recipes import find_recipe, own_names
+
+_BY_FILE = (("preferences.jsonl", "dpo"), ("train.jsonl", "sft"))
+_REWARDED = ("grpo", "rft")
+
+
+class Ground(NamedTuple):
+    """`above_start`: the same results, each over what its run started from."""
+
+    recipe: str
+    config: RecipeConfig
+    space: Space
+    seen: list[Observation]
+    above_start: list[Observation]
+    running: list[dict[str, Any]]
+    fixed: dict[str, Any]
+    """Parameters without a default that a run needs: as the newest experiment had them."""
+
+    @property
+    def inherits(self) -> bool:
+        """Whether a run starts from its parent's weights."""
+        return self.config.init_from == "parent"
+
+    @property
+    def tried(self) -> int:
+        return len(self.seen) + len(self.running)
+
+
+def grounds(session: Session, names: list[str]) -> list[Ground]:
+    """Those of `names` (default: `usual`) that have something to move. UsageError names what has not."""
+    known = list(experiments.all(session.db))
+    found = [ground_of(session, name, known) for name in names or usual(session, known)]
+    if names and (still := [ground.recipe for ground in found if not ground.space.axes]):
+        raise UsageError(
+            f"recipe {still[0]} has no parameter with a range that a loop could move",
+            hint=f"evo recipe copy {still[0]}, then give its params min and max in recipe.yaml",
+        )
+    return [ground for ground in found if ground.space.axes and ground.fixed is not None]
+
+
+def usual(session: Session, known: list[Experiment]) -> list[str]:
+    """The workspace's own recipes; else those that fit its data; and what was used in the tree already."""
+    own = own_names(session.layout)
+    used = [one.recipe for one in known if one.id != ROOT and not one.origin]
+    if own:
+        return list(dict.fromkeys([*own, *(name for name in used if name in own)]))
+    fitting = [name for file, name in _BY_FILE if (session.layout.data / file).is_file()]
+    if session.config.model.source and (session.layout.data / "train.jsonl").is_file():
+        fitting += _REWARDED
+    return list(dict.fromkeys([*(fitting if session.config.model.source else []), *used]))
+
+
+def ground_of(session: Session, name: str, known: list[Experiment]) -> Ground:
+    config = find_recipe(session.layout, name).config
+    space = space_of(config.params)
+    of_recipe = [one for one in known if one.recipe == name and one.id != ROOT]
+    gains = {one.id: one.gain or 0.0 for one in known}
+    seen, above, running = [], [], []
+    for one in of_recipe:
+        if one.state == "pending":
+            running.append(dict(one.params))
+            continue
+        counts = one.gain is not None and one.epoch == session.epoch and one.state != "contaminated"
+        if not counts and one.score_mean is not None:
+            continue  # a result of another epoch, or one that must not count
+        start = gains.get(one.parent or ROOT, 0.0) if one.start_from == "parent" else 0.0
+        gain = one.gain if counts and not one.is_regressed else None
+        seen.append(Observation(dict(one.params), gain, one.gain_var or 0.0))
+        above.append(Observation(dict(one.params), None if gain is None else gain - start, one.gain_var or 0.0))
+    return Ground(name, config, space, seen, above, running, fixed_of(config, of_recipe))
+
+
+def fixed_of(config: RecipeConfig, used: list[Experiment]) -> dict[str, Any]:
+    """UsageError where a run needs a value that nobody has given yet."""
+    needed = [name for name, spec in config.params.items() if spec.required and spec.default is None]
+    newest = used[-1].params if used else {}
+    if missing := [name for name in needed if newest.get(name) is None]:
+        raise UsageError(
+            f"recipe {config.name} needs {missing[0]}, which has no default",
+            hint=f"give it a default in recipe.yaml, or make one experiment: evo new --recipe {config.name} --set …",
+        )
+    return {name: newest[name] for name in needed}

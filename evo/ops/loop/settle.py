@@ -1,0 +1,138 @@
+"""From a plan to an experiment, and from a worker's end to the end of a pick.
+
+Invariant: making and ending are idempotent: after a kill the same pick gives the same experiment, by its key, and what
+the store already knows of it is not changed.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from importlib import import_module
+from typing import Any, Literal
+
+from evo.beliefs import form_beliefs
+from evo.domain.attempt import Attempt
+from evo.domain.experiment import Experiment
+from evo.domain.loop import Loop, Pick
+from evo.errors import EvoError, Refused
+from evo.ops.loop.crew import Done
+from evo.ops.loop.grounds import grounds
+from evo.ops.loop.pick import expected_of_draws
+from evo.ops.new import NewRequest, new
+from evo.session import Session
+from evo.store import attempts, experiments, gate_rows, loops
+from evo.store import ideas as idea_store
+
+Next = Literal["ended", "again", "spent"]
+_SPENT = 8
+
+
+def make(session: Session, loop: Loop, pick: Pick) -> Pick:
+    """The pick with its experiment. A plan that is refused ends the pick without one."""
+    if pick.experiment is not None:
+        return pick
+    plan = pick.plan
+    if pick.kind == "seed":
+        return loops.link(session.db, pick, plan.parent)
+    settings = tuple(f"{name}={written(value)}" for name, value in plan.settings.items() if value is not None)
+    request = NewRequest(
+        plan.recipe,
+        plan.hypothesis,
+        plan.parent or None,
+        settings,
+        seed=plan.seed,
+        key=f"loop:{loop.id}:{pick.k}",
+        base_commit=loop.start_commit,
+    )
+    try:
+        made = new(session, request).views[0]
+    except EvoError as error:
+        return loops.finish(session.db, pick, "refused", {"failure": "refused", "message": error.message[:500]})
+    if plan.slices:
+        reweigh = import_module("evo.ops.loop.data").reweigh  # brings a YAML library
+        reweigh(session, experiments.get(session.db, made.id), plan.slices)
+    if plan.idea is not None and idea_store.get(session.db, plan.idea).state == "open":
+        idea_store.move(session.db, plan.idea, "taken", experiment=made.id)
+    try:
+        return loops.link(session.db, pick, made.id)
+    except sqlite3.IntegrityError as error:  # what was planned is an experiment of this loop already
+        why = f"{made.id} is this already: {error}"
+        return loops.finish(session.db, pick, "refused", {"failure": "repeat", "message": why})
+
+
+def written(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return json.dumps(value)
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def arguments(pick: Pick) -> tuple[str, ...]:
+    return ("--seed", str(pick.plan.seed)) if pick.kind == "seed" else ()
+
+
+def settle(session: Session, loop: Loop, pick: Pick, done: Done) -> tuple[Pick, Next]:
+    """What the store says after a worker has ended. `again`: nothing was decided and no attempt was spent."""
+    known = experiments.get(session.db, done.experiment)
+    tries = attempts.of(session.db, done.experiment)
+    latest = [one for one in tries if pick.kind != "seed" or one.seed == pick.plan.seed]
+    last = latest[-1] if latest else None
+    if last is not None and last.outcome == "ok" and known.score_mean is not None:
+        return end_scored(session, loop, pick, known, last), "ended"
+    if known.state == "contaminated":
+        return fail(session, pick, "contaminated", "contaminated", known.state_reason), "ended"
+    if done.code == _SPENT:
+        return pick, "spent"
+    if last is None or last.outcome == "ok":  # nothing was started
+        code, message = said(done)
+        return fail(session, pick, "refused", code, message), "ended"
+    if last.outcome is None or last.outcome == "lost":
+        return pick, "again"
+    return fail(session, pick, str(last.outcome), last.failure or str(last.outcome), last.message), "ended"
+
+
+def end_scored(session: Session, loop: Loop, pick: Pick, known: Experiment, last: Attempt) -> Pick:
+    done = [one for one in loops.picks(session.db, loop.id) if one.outcome == "scored"]
+    mind = form_beliefs(session)
+    runs = len(done) + 1
+    best_before = max((one.told.get("gain") or 0.0 for one in done), default=0.0)
+    certificate = gate_rows.certificate_of(session.db, known.id)
+    told: dict[str, Any] = {
+        "score": known.score_mean,
+        "se": known.score_se,
+        "gain": known.gain,
+        "is_best": known.gain is not None and known.gain > best_before,
+        "best": mind.best,
+        "expected_of_draws": expected_of_draws(grounds(session, loop.options.recipes), runs),
+        "runs": runs,
+        "certified": None if certificate is None else certificate.passed,
+        "weights": last.weights_hash,
+    }
+    return loops.finish(session.db, pick, "scored", told)
+
+
+def fail(session: Session, pick: Pick, outcome: str, failure: str, message: str) -> Pick:
+    return loops.finish(session.db, pick, outcome, {"failure": failure, "message": message[:500]})
+
+
+def said(done: Done) -> tuple[str, str]:
+    """Code and message of the error in a worker's envelope."""
+    try:
+        error = json.loads(done.said.read_text(encoding="utf-8").strip().splitlines()[-1])["error"]
+        return str(error["code"]), str(error["message"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return f"exit {done.code}", tail(done)
+
+
+def tail(done: Done) -> str:
+    try:
+        return done.said.with_suffix(".err").read_text(encoding="utf-8", errors="replace")[-500:].strip()
+    except OSError:
+        return ""
+
+
+def refused_baseline(done: Done) -> Refused:
+    code, message = said(done)
+    return Refused(f"the baseline has no score ({code}): {message}", hint="evo run exp_0000")

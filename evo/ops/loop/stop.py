@@ -1,0 +1,86 @@
+"""When a loop ends: a target with a certificate, a number of experiments, rounds without gain, or never.
+
+Invariant: only what the loop was told to stop at completes it; that it cannot go on (nothing left to try, everything
+refused, the same failure again and again) is an error and is said so.
+"""
+
+from __future__ import annotations
+
+import re
+
+from evo.domain.experiment import ROOT
+from evo.domain.loop import LoopOptions, Pick
+from evo.errors import UsageError
+from evo.evidence import why_gate_is_off
+from evo.session import Session
+from evo.store import experiments, gate_rows
+
+FAILURES_IN_A_ROW = 5
+MISS = 3
+"""Rounds without gain after which something else is tried than the next step."""
+_STALL = re.compile(r"stall:([1-9]\d{0,3})")
+
+
+def checked(session: Session, options: LoopOptions) -> LoopOptions:
+    """UsageError where the stop policy is none, or could never be met."""
+    until = options.until
+    if until not in ("target", "budget", "never") and not _STALL.fullmatch(until):
+        raise UsageError(f"--until {until!r}: not a stop policy", hint="target, budget, stall:5 or never")
+    if until == "target":
+        if session.config.loop.target is None:
+            raise UsageError("--until target: there is no target", hint="evo config set loop.target 0.8")
+        if why := why_gate_is_off(session):
+            raise UsageError(f"--until target needs a certificate, and {why}", hint="--until budget")
+    if until == "never" and options.experiments is not None:
+        raise UsageError("--until never has no end: --experiments would be one", hint="leave one of the two out")
+    return options
+
+
+def is_over(session: Session, options: LoopOptions, picks: list[Pick]) -> str:
+    """Why the loop is done; empty where it goes on. Without a target no score ends it."""
+    if options.until == "target" and (name := on_target(session)):
+        return f"target {session.config.loop.target:g} reached by {name}, certified"
+    made = made_by(picks)
+    if options.experiments is not None and made >= options.experiments:
+        missed = f"; target {session.config.loop.target:g} not reached" if options.until == "target" else ""
+        return f"{made} experiments made{missed}"
+    stall = _STALL.fullmatch(options.until)
+    if stall is not None and rounds_without_gain(picks) >= int(stall[1]):
+        return f"{stall[1]} rounds without gain"
+    return ""
+
+
+def made_by(picks: list[Pick]) -> int:
+    """How many experiments are made or about to be; a plan that was refused is none, and a further seed makes none."""
+    return sum(pick.kind != "seed" and (pick.is_open or pick.experiment is not None) for pick in picks)
+
+
+def on_target(session: Session) -> str | None:
+    """The last committed experiment, where its score is on the target's side."""
+    last = gate_rows.last_committed(session.db)
+    target, score = session.config.loop.target, experiments.get(session.db, last).score_mean
+    if last == ROOT or target is None or score is None:
+        return None
+    return last if session.metric.sign * (score - target) >= 0 else None
+
+
+def ended(picks: list[Pick]) -> list[Pick]:
+    """In the order of their ends."""
+    return sorted((pick for pick in picks if not pick.is_open), key=lambda pick: (pick.ended_at or "", pick.k))
+
+
+def rounds_without_gain(picks: list[Pick]) -> int:
+    """How many picks have ended since one was the best so far."""
+    done = ended(picks)
+    last = max((i for i, pick in enumerate(done, start=1) if pick.told.get("is_best")), default=0)
+    return len(done) - last
+
+
+def stuck(picks: list[Pick]) -> str:
+    """The failure that the last picks have in common; empty where they have none."""
+    latest = ended(picks)[-FAILURES_IN_A_ROW:]
+    kinds = {str(pick.told.get("failure", "")) for pick in latest}
+    if len(latest) < FAILURES_IN_A_ROW or any(pick.outcome == "scored" for pick in latest) or len(kinds) > 1:
+        return ""
+    name = latest[-1].experiment or ""
+    return f"the last {len(latest)} experiments failed alike ({kinds.pop()}); evo log {name}"
