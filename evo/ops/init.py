@@ -16,6 +16,7 @@ from evo.config import EvoConfig, SplitsConfig
 from evo.data.guards import shipped
 from evo.domain.experiment import ROOT
 from evo.errors import NotFound, Refused, UsageError, nearest
+from evo.evaluate import identity
 from evo.lightdata import dataclass, field
 from evo.ops import sealing
 from evo.ops.judge import refuse_contradictions
@@ -254,6 +255,7 @@ def finish(
             meta.set(db, "model_path", str(pin.path))
             meta.set(db, "model_pin", pin.facts)
             meta.set(db, "model_weights", pin.weights_sha256)
+            meta.set(db, "model_stamp", identity.stamp(pin.path))
         assert root.id == ROOT
     draft.rename(layout.db)
     return warnings
