@@ -32,8 +32,9 @@ from mcp.types import (
 
 from evo.agent.tools import TOOLS, description, input_schema, options, words
 from evo.cli import app, output
+from evo.cli.commands import BY_NAME
 from evo.cli.progress import LISTENER, Words
-from evo.errors import EvoError, NotFound, nearest
+from evo.errors import EvoError, NotFound, Refused, nearest
 from evo.ops.progress import OnTick, Tick
 
 MOST_CHARS = 60_000
@@ -133,11 +134,18 @@ def answer(name: str, arguments: Mapping[str, object]) -> dict[str, Any]:
     """The envelope of one call, at most about `MOST_CHARS` long: a list that is longer is cut, and says so."""
     try:
         if name not in TOOLS:
-            raise NotFound(f"no tool named {name!r}", hint=nearest(name, TOOLS))
+            raise unknown(name)
         document = app.answer(words(name, arguments))
         return _within(document, lambda limit: app.answer(words(name, {**arguments, "limit": limit})), name, arguments)
     except EvoError as error:
         return output.error_document(error)
+
+
+def unknown(name: str) -> EvoError:
+    """What is said of a name that is no tool."""
+    if name in BY_NAME:
+        return Refused(f"{name} is no tool", hint=f"evo {name} is a command, for a shell")
+    return NotFound(f"no tool named {name!r}", hint=nearest(name, TOOLS))
 
 
 def _within(

@@ -171,8 +171,9 @@ def _show_first(session: Session, running: list[str], on_tick: OnTick) -> None:
     """One line is watched: that of the first that runs."""
     live = attempts.live_of(session.db, running[0])
     if live is not None:
-        folder = session.layout.attempt(live.experiment, live.n).root
-        on_tick(Tick(live.experiment, live.n, live.state, seconds_since(live.created_at), folder=str(folder)))
+        folder = session.layout.attempt(live.experiment, live.n)
+        stage = str((records.read_record(str(folder.supervisor)) or {}).get("stage", live.state))
+        on_tick(Tick(live.experiment, live.n, stage, seconds_since(live.created_at), folder=str(folder.root)))
 
 
 def mend(session: Session) -> None:
