@@ -110,6 +110,7 @@ def leave(session: Session, begun: Loop, status: LoopStatus, reason: str, tell: 
     ended = replace(begun, status=status, reason=reason)
     iteration = len(stop.ended(loops.picks(session.db, begun.id)))
     pages.write_pages(session, ended)
+    pages.commit_end(session, ended)
     is_done = status == "completed"
     pages.beat(session, "completed" if is_done else "error", iteration=iteration, error="" if is_done else reason)
     loops.end(session.db, begun.id, status, reason)

@@ -127,8 +127,16 @@ def commit(session: Session, pick: Pick, extra: list[str]) -> str:
         lines.append(f"Evo-Experiment: {experiment}")
         facts = {"Commit": experiments.get(session.db, experiment).commit, "Weights": told.get("weights")}
         lines += [f"Evo-{name}: {value}" for name, value in facts.items() if value]
+    return _committed(session, "\n".join(lines), extra)
+
+
+def commit_end(session: Session, loop: Loop) -> None:
+    _committed(session, f"loop {loop.id} {loop.status}: {loop.reason[:200]}", [])
+
+
+def _committed(session: Session, message: str, extra: list[str]) -> str:
     try:
-        return commit_files(session.layout.root, [CONTEXT, PLAN, JOURNAL, *extra], "\n".join(lines))
+        return commit_files(session.layout.root, [CONTEXT, PLAN, JOURNAL, *extra], message)
     except EvoError as error:
         return f"none: {error.message[:200]}"
 
