@@ -62,6 +62,9 @@ TABLES: dict[str, dict[str, str]] = {
         "trackio": "evo.track.trackio:TrackioTracker",
         "mlflow": "evo.track.mlflow:MlflowTracker",
     },
+    "source": {
+        "anthropic": "evo.ideas.sources.anthropic:AnthropicSource",
+    },
     "literature": {
         "arxiv": "evo.ideas.sources.arxiv:Arxiv",
         "huggingface": "evo.ideas.sources.huggingface:HuggingFace",

@@ -5,8 +5,7 @@ Invariant: a service that cannot be asked costs its own answers and a warning, n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
 
 from evo.domain.idea import Idea
 from evo.ideas.references import Record, identify, settled, words
@@ -15,12 +14,18 @@ from evo.ideas.web import Unreachable, Web
 
 
 class Bibliography:
-    """`members`: literature sources by name of their service. `warnings`: what could not be asked, each once."""
+    """`names` of the services, made by `load` when first asked. `warnings`: what could not be asked, each once."""
 
-    def __init__(self, web: Web, members: Mapping[str, Any]) -> None:
-        self._sources: dict[str, Literature] = {name: member(web) for name, member in members.items()}
+    def __init__(self, web: Web, names: Sequence[str], load: Callable[[str], Callable[[Web], Literature]]) -> None:
         self.is_on = web.is_on
         self.warnings: list[str] = []
+        self._web, self._names, self._load = web, names, load
+        self._made: dict[str, Literature] = {}
+
+    def _source(self, name: str) -> Literature:
+        if name not in self._made:
+            self._made[name] = self._load(name)(self._web)
+        return self._made[name]
 
     def resolved(self, ideas: list[Idea]) -> list[Idea]:
         """The ideas with every reference judged whose service answered."""
@@ -39,7 +44,7 @@ class Bibliography:
             else:
                 by_service.setdefault(target.service, {}).setdefault(target.id, []).append(url)
         for service, ids in by_service.items():
-            if service not in self._sources:
+            if service not in self._names:
                 continue
             records = self._lookup(service, list(ids))
             found.update({url: records[id] for id, here in ids.items() if id in records for url in here})
@@ -50,7 +55,7 @@ class Bibliography:
         found: dict[str, Record | None] = {}
         for part in [ids] if service == "arxiv" else [[id] for id in ids]:
             try:
-                found.update(self._sources[service].lookup(part))
+                found.update(self._source(service).lookup(part))
             except Unreachable as error:
                 self._warn(f"references at {service} are not checked: {error}")
         return found
@@ -58,9 +63,9 @@ class Bibliography:
     def search(self, subject: str, *, limit: int = 8) -> list[Found]:
         """Papers on a subject, newest first, each once; of one that two services have, the one that knows its code."""
         found: dict[tuple[str, ...], Found] = {}
-        for name, source in self._sources.items():
+        for name in self._names:
             try:
-                for paper in source.search(subject, limit=limit):
+                for paper in self._source(name).search(subject, limit=limit):
                     key = tuple(words(paper.title))
                     if key not in found or (paper.code and not found[key].code):
                         found[key] = paper

@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from evo.errors import EvoError
 from evo.files import read_json, sha256_text, write_json
 
@@ -54,6 +52,8 @@ class Cache:
     @contextlib.contextmanager
     def paced(self, name: str, *, every_s: float) -> Iterator[None]:
         """Hold the turn of `name`: it begins `every_s` after the last one ended, in whatever process that was."""
+        from filelock import FileLock  # needed where something is asked, seldom
+
         self.folder.mkdir(parents=True, exist_ok=True)
         stamp = self.folder / f"{name}.stamp"
         with FileLock(self.folder / f"{name}.lock"):

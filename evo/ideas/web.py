@@ -1,31 +1,22 @@
-"""One way out: what the literature sources read over HTTP, with a cache, a pace, a limit on time and on size.
+"""One way out: what the literature sources read over HTTP, with a cache and a pace.
 
 Invariant: nothing is asked where the network is off; a service that did not answer is left alone for a while, by every
-process of this workspace; no key or token is ever sent. An address that somebody else chose is asked only if it is of
-the public internet.
-The libraries for arXiv and the hub bound neither (docs/decisions/0017-literature-by-plain-http.md).
+process of this workspace; no key or token is ever sent.
+The libraries for arXiv and the hub bound neither time nor pace (docs/decisions/0017-literature-by-plain-http.md).
 """
 
 from __future__ import annotations
 
 import contextlib
-import http.client
-import ipaddress
 import json
 import os
-import socket
-import ssl
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
+from importlib import import_module
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from evo.ideas.cache import DAY_S, Cache
 
-TIMEOUT_S = 10.0
-MOST_BYTES = 4 << 20
 AWAY_S = 300.0
 """How long a service that did not answer is not asked again."""
 MOST_AWAY_S = 3600.0
@@ -41,7 +32,7 @@ class Unreachable(Exception):
 
 class Query(NamedTuple):
     """`hold_s`: how long an answer holds; what is missing today may be there tomorrow. `is_foreign`: the address is
-    somebody else's choice."""
+    somebody else's choice, and must be of the public internet."""
 
     service: str
     url: str
@@ -63,22 +54,17 @@ class Web:
     def text(self, query: Query) -> str | None:
         """The page, or None where the service says that there is none. Unreachable."""
         known = self._cache.get(query.url)
-        if known is not None:
+        if isinstance(known, dict):
             return str(known["text"]) if known["is_there"] else None
         if not self.is_on:
             raise Unreachable("the network is off")
-        place = query.service if not query.is_foreign else _host(query.url)
+        place = (urlsplit(query.url).hostname or "") if query.is_foreign else query.service
         if away := self._cache.get(f"away {place}"):
             raise Unreachable(f"{place} did not answer a while ago: {away}")
-        if query.is_foreign:
-            refuse_private(query.url)
         with self._turn(query.service):
             found = self._ask(query, place)
-        self._cache.put(
-            query.url,
-            {"is_there": found is not None, "text": found},
-            hold_s=query.hold_s if found is not None else min(query.hold_s, DAY_S),
-        )
+        hold_s = query.hold_s if found is not None else min(query.hold_s, DAY_S)
+        self._cache.put(query.url, {"is_there": found is not None, "text": found}, hold_s=hold_s)
         return found
 
     def json(self, query: Query) -> Any:
@@ -100,57 +86,19 @@ class Web:
             yield
 
     def _ask(self, query: Query, place: str) -> str | None:
-        request = urllib.request.Request(query.url, headers={"User-Agent": _agent(), "Accept": "*/*"})
+        fetching: Any = import_module("evo.ideas.fetching")
         try:
-            with _opener(query.is_foreign).open(request, timeout=TIMEOUT_S) as reply:
-                data = reply.read(MOST_BYTES + 1)
-        except urllib.error.HTTPError as error:
-            with error:
-                if error.code in MISSING:
-                    return None
-                raise self._away(place, f"HTTP {error.code}", wait=error.headers.get("Retry-After")) from None
-        except (urllib.error.URLError, http.client.HTTPException, ssl.SSLError, OSError) as error:
-            raise self._away(place, str(getattr(error, "reason", "") or error or type(error).__name__)) from None
-        if len(data) > MOST_BYTES:
-            raise Unreachable(f"{place} answered with more than {MOST_BYTES >> 20} MB")
-        return data.decode("utf-8", errors="replace")
+            answer = fetching.get(query.url, is_foreign=query.is_foreign)
+        except fetching.Failed as error:
+            raise self._away(place, str(error)) from None
+        if answer.status in MISSING:
+            return None
+        if answer.status != 200:
+            raise self._away(place, f"HTTP {answer.status}", wait=answer.wait)
+        return str(answer.text)
 
-    def _away(self, place: str, why: str, *, wait: str | None = None) -> Unreachable:
+    def _away(self, place: str, why: str, *, wait: str = "") -> Unreachable:
         """Remember that a service is not to be asked, for as long as it says itself, within reason."""
-        asked_for = float(wait) if wait and wait.strip().isdigit() else AWAY_S
+        asked_for = float(wait) if wait.strip().isdigit() else AWAY_S
         self._cache.put(f"away {place}", why, hold_s=min(max(asked_for, 1.0), MOST_AWAY_S))
         return Unreachable(f"{place}: {why}")
-
-
-def _agent() -> str:
-    try:
-        return f"evo-tree/{version('evo-tree')} (experiment manager; literature lookup)"
-    except PackageNotFoundError:
-        return "evo-tree (experiment manager; literature lookup)"
-
-
-def _host(url: str) -> str:
-    return urllib.parse.urlsplit(url).hostname or ""
-
-
-def refuse_private(url: str) -> None:
-    """Unreachable where a web address is none, or leads into this machine or its own network."""
-    parts = urllib.parse.urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise Unreachable(f"{url[:80]!r} is no address of a page")
-    try:
-        found = socket.getaddrinfo(parts.hostname, parts.port or 443, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise Unreachable(f"{parts.hostname}: {error}") from None
-    if not all(ipaddress.ip_address(str(entry[4][0]).partition("%")[0]).is_global for entry in found):
-        raise Unreachable(f"{parts.hostname} is not on the public internet")
-
-
-class _Guarded(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        refuse_private(newurl)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _opener(is_foreign: bool) -> urllib.request.OpenerDirector:
-    return urllib.request.build_opener(*([_Guarded()] if is_foreign else []))

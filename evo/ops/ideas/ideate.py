@@ -6,7 +6,7 @@ dropped, refuted or taken is not proposed again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, get_args
 
 from evo.config import RecipeConfig
@@ -23,6 +23,7 @@ from evo.ops.ideas.calibration import settle_outcomes
 from evo.ops.ideas.facts import facts_of
 from evo.ops.ideas.ledger import append
 from evo.ops.ideas.reading import reading_of
+from evo.ops.ideas.sources import NOBODY, Panel, panel, searched
 from evo.session import Session
 from evo.store import ideas as store
 from evo.store import meta
@@ -32,12 +33,15 @@ HISTORY = "ideation"
 """Brief -> how the tree stood when it was asked last."""
 
 
-def ideate(session: Session, brief: Brief, k: int = 5, *, sources: Sequence[Source] = ()) -> list[RecordedIdea]:
-    """The best `k` ideas, best first, as they stand in the store. `sources`: beside the rules."""
+def ideate(session: Session, brief: Brief, k: int = 5, *, asked: Panel | None = None) -> list[RecordedIdea]:
+    """The best `k` ideas, best first, as they stand in the store. `asked`: who proposes beside the rules and checks
+    references; None: nobody but the rules, and the libraries."""
     facts = facts_of(session)
     settle_outcomes(session, facts)
-    members: list[Source] = [Rules(reading_of(session, best=facts.best).words), *sources]
-    chosen = select(session, facts, [idea for member in members for idea in member.propose(facts, brief)], k=k)
+    asked = asked or panel(session, NOBODY)
+    members: list[Source] = [Rules(reading_of(session, best=facts.best).words), *asked.members]
+    proposed = asked.library.resolved([idea for member in members for idea in member.propose(facts, brief)])
+    chosen = searched(asked.library, brief, select(session, facts, proposed, k=k))
     known = store.states(session.db)
     recorded = store.add(session.db, chosen)
     append(session.layout, [one for one in recorded if store.fingerprint(one.idea) not in known])

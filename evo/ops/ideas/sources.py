@@ -6,12 +6,16 @@ Invariant: a source is told nothing of held-out; what it costs is in the ledger,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
-from evo.errors import NotFound, Refused
+from evo.domain.idea import Brief, Idea
+from evo.errors import EvoError, NotFound, Refused
 from evo.ideas import knowledge, prices
 from evo.ideas.bibliography import Bibliography
 from evo.ideas.cache import Cache
+from evo.ideas.enrich import enriched
+from evo.ideas.facts import Facts
 from evo.ideas.source import Source
 from evo.ideas.sources.means import Means, Room
 from evo.ideas.web import Web, is_allowed
@@ -28,22 +32,68 @@ NOBODY = "kb"
 def library(session: Session) -> Bibliography:
     """The literature on the network, by what is kept of it under `.evo/cache/literature`."""
     web = Web(Cache(session.layout.cache / "literature"), is_on=is_allowed(session.config.ideas.network))
-    return Bibliography(web, {name: load("literature", name) for name in names("literature")})
+    return Bibliography(web, names("literature"), partial(load, "literature"))
 
 
-def proposers(session: Session, name: str = "") -> list[Source]:
-    """Sources beside the rules: `name`, or what `ideas.source` says. NotFound, MissingExtra."""
+class Panel(NamedTuple):
+    """Who is asked beside the rules, and what checks everybody's references."""
+
+    members: list[Source]
+    library: Bibliography
+
+    def warnings(self) -> list[str]:
+        return [*(text for one in self.members for text in one.warnings), *self.library.warnings]
+
+
+def panel(session: Session, name: str = "", *, is_needed: bool = False) -> Panel:
+    """`name`: of a source; empty: what `ideas.source` says. What a source lacks, or may not spend, is a warning, and an
+    error where it is needed. NotFound for an unknown name."""
     chosen = name or session.config.ideas.source
+    if chosen != NOBODY and chosen not in names("source"):
+        hint = f"known: {', '.join([NOBODY, *names('source')])}"
+        raise NotFound(f"no source of ideas named {chosen!r}", hint=hint)
+    shelf = library(session)
     if chosen == NOBODY:
-        return []
-    if chosen not in names("source"):
-        raise NotFound(f"no source of ideas named {chosen!r}", hint=f"known: {', '.join([NOBODY, *names('source')])}")
-    source: Source = load("source", chosen)(means(session))
-    return [source]
+        return Panel([], shelf)
+    member = _Configured(session, chosen, shelf)
+    return Panel([member.source() if is_needed else member], shelf)
 
 
-def means(session: Session) -> Means:
-    return Means(session.config.ideas, LedgerPurse(session), library(session), knowledge.load(), _Legal(session))
+class _Configured:
+    """A source that is asked as long as it can be: what it lacks, or what a budget forbids, is a warning."""
+
+    def __init__(self, session: Session, name: str, shelf: Bibliography) -> None:
+        self.name = name
+        self.warnings: list[str] = []
+        self._session = session
+        self._shelf = shelf
+
+    def source(self) -> Source:
+        found: Source = load("source", self.name)(means(self._session, self._shelf))
+        return found
+
+    def propose(self, facts: Facts, brief: Brief) -> list[Idea]:
+        try:
+            source = self.source()
+            try:
+                return source.propose(facts, brief)
+            finally:
+                self.warnings.extend(source.warnings)
+        except EvoError as error:
+            self.warnings.append(f"no ideas from {self.name}: {error.message}")
+            return []
+
+
+def means(session: Session, shelf: Bibliography) -> Means:
+    return Means(session.config.ideas, LedgerPurse(session), shelf, knowledge.load(), _Legal(session))
+
+
+def searched(shelf: Bibliography, brief: Brief, ideas: list[Idea]) -> list[Idea]:
+    """Ideas of a literature brief with recent work beside them, where there is a network."""
+    technique = next((idea.technique for idea in ideas if idea.technique), "")
+    if brief != "literature" or not technique or not shelf.is_on:
+        return ideas
+    return enriched(ideas, shelf.search(f"{technique.upper()} language model"))
 
 
 class _Legal:

@@ -1,0 +1,269 @@
+"""A language model that reads what was published and proposes: a research call with web search, then a second call
+that may only choose among the references found (citations and structured output exclude each other in one call).
+
+Invariant: every call is reserved before and charged after, at its most where nobody measured it; nothing is retried
+that may have been billed. Whatever goes wrong is a warning and no ideas, and the key is in none of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from evo.clock import parse_duration
+from evo.domain.idea import Brief, Idea
+from evo.errors import MissingExtra
+from evo.ideas import prices
+from evo.ideas.facts import Facts
+from evo.ideas.sources import briefing
+from evo.ideas.sources.briefing import Candidate
+from evo.ideas.sources.means import Means, Room
+
+try:
+    import anthropic
+    from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
+except ImportError:
+    raise MissingExtra("anthropic", "ideas") from None
+
+KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
+PROPOSALS = 5
+LEAST_TOKENS = 1024
+"""An answer shorter than this holds no proposal."""
+TRIES = 3
+MOST_WAIT_S = 30.0
+"""A service that asks for a longer pause is not waited for."""
+MOST_PAUSES = 3
+SEARCH = "web_search_20260318"
+_PASSING = (409, 429, 500, 502, 503, 529)
+"""Refusals that may pass, and that nothing is billed for."""
+_DONE = ("end_turn", "stop_sequence", "tool_use")
+_CUT = ("max_tokens", "model_context_window_exceeded")
+
+
+class _Shape(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class SettingShape(_Shape):
+    name: str
+    value: str
+
+
+class CitedShape(_Shape):
+    index: int
+    finding: str
+
+
+class ProposalShape(_Shape):
+    title: str
+    hypothesis: str
+    recipe: str
+    settings: list[SettingShape]
+    parent: str
+    gain: float | None
+    low: float | None
+    high: float | None
+    risks: str
+    refuted_by: str
+    rationale: str
+    references: list[CitedShape]
+
+
+class AnswerShape(_Shape):
+    proposals: list[ProposalShape]
+
+
+class _Failed(Exception):
+    """A call that came to nothing, in words for the user."""
+
+
+class AnthropicSource:
+    name = "anthropic"
+
+    def __init__(self, means: Means) -> None:
+        self.warnings: list[str] = []
+        self._means = means
+        self._config = means.config
+
+    def propose(self, facts: Facts, brief: Brief) -> list[Idea]:
+        """BudgetSpent where what is left pays for no answer."""
+        if self._config.network == "off":
+            return self._nothing("ideas.network is off")
+        if not any(os.environ.get(name) for name in KEYS):
+            return self._nothing(f"set {KEYS[0]}")
+        try:
+            client = anthropic.Anthropic(
+                max_retries=0, timeout=parse_duration(self._config.timeout, name="ideas.timeout")
+            )
+            with client:
+                return self._proposed(client, facts, brief)
+        except _Failed as error:
+            return self._nothing(str(error))
+
+    def _nothing(self, why: str) -> list[Idea]:
+        self._warn(f"no ideas from {self._config.model}, only from the knowledge base and the tree: {why}")
+        return []
+
+    def _warn(self, text: str) -> None:
+        for name in KEYS:
+            if key := os.environ.get(name):
+                text = text.replace(key, "…")
+        self.warnings.append(text)
+
+    def _proposed(self, client: anthropic.Anthropic, facts: Facts, brief: Brief) -> list[Idea]:
+        means = self._means
+        task = briefing.task_of(facts, brief, PROPOSALS)
+        found = means.library.search(briefing.subject_of(facts, brief)) if brief == "literature" else []
+        candidates = briefing.own_candidates(facts, means.base, found)
+        notes, more = self._researched(client, task)
+        candidates = briefing.once([*candidates, *more])
+        answer = self._answered(client, f"{task}\n\n{briefing.listed(candidates)}\n\nNotes from research:\n{notes}")
+        reading = briefing.ideas_of(answer.proposals, facts, candidates, brief, means.legal)
+        for why in reading.dropped:
+            self._warn(f"left out of what {self._config.model} proposed: {why}")
+        return reading.ideas
+
+    def _researched(self, client: anthropic.Anthropic, task: str) -> tuple[str, list[Candidate]]:
+        """What it found on the web, in its words and as candidates. Without searches where they cannot be paid for."""
+        notes, found = "", list[Candidate]()
+        searches, room = self._config.max_searches, self._means.purse.room().half()
+        messages: list[dict[str, Any]] = [{"role": "user", "content": f"{task}\n\nSearch the web; note what helps."}]
+        for _ in range(MOST_PAUSES):
+            request = {"messages": messages, "tools": [_search_tool(searches)]}
+            if searches < 1:
+                break
+            tokens = self._affordable(request, room, searches=searches)
+            if tokens < LEAST_TOKENS:
+                self._warn("no web search: what it may come to is more than half of what the budget leaves")
+                break
+            reply = self._call(client, "research", request, max_tokens=tokens, searches=searches)
+            notes, found = notes + _text(reply), [*found, *_pages(reply)]
+            if reply.stop_reason != "pause_turn":
+                if reply.stop_reason in _CUT:
+                    self._warn(f"the research was cut short ({reply.stop_reason}); what it had found is used")
+                break
+            searches -= _used(reply).searches
+            messages = [*messages, {"role": "assistant", "content": [block.to_dict() for block in reply.content]}]
+        return notes, found
+
+    def _answered(self, client: anthropic.Anthropic, prompt: str) -> AnswerShape:
+        schema = anthropic.transform_schema(AnswerShape)
+        request = {
+            "messages": [{"role": "user", "content": prompt}],
+            "output_config": {"format": {"type": "json_schema", "schema": schema}},
+        }
+        tokens = self._affordable(request, self._means.purse.room(), searches=0)
+        reply = self._call(client, "proposals", request, max_tokens=max(tokens, LEAST_TOKENS), searches=0)
+        if reply.stop_reason not in _DONE:
+            raise _Failed(f"its answer was cut short ({reply.stop_reason}); ideas.max-tokens sets its length")
+        try:
+            return AnswerShape.model_validate_json(_text(reply))
+        except ValidationError as error:
+            fault = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(map(str, fault["loc"])) or "its answer"
+            raise _Failed(f"its answer has another shape than was asked for: {where}: {fault['msg']}") from None
+
+    def _affordable(self, request: dict[str, Any], room: Room, *, searches: int) -> int:
+        config = self._config
+        return prices.affordable(
+            config.model,
+            _bytes(request),
+            wanted=config.max_tokens,
+            searches=searches,
+            tokens_left=room.tokens,
+            usd_left=room.usd,
+        )
+
+    def _call(
+        self, client: anthropic.Anthropic, what: str, request: dict[str, Any], *, max_tokens: int, searches: int
+    ) -> anthropic.types.Message:
+        """One answer, paid for. A refusal is a failure."""
+        model, purse = self._config.model, self._means.purse
+        most = prices.most(_bytes(request), max_tokens=max_tokens, searches=searches)
+        entry, came_to = purse.reserve(f"ideate: {what}", most, model=model), most
+        try:
+            reply = _sent(client, {**request, "model": model, "max_tokens": max_tokens, "system": briefing.SYSTEM})
+            came_to = _used(reply)
+        except anthropic.APIError as error:
+            came_to = prices.Usage() if _is_free(error) else most
+            raise _Failed(_said(error)) from None
+        finally:
+            purse.charge(entry, came_to, model=model)
+        if reply.stop_reason == "refusal":
+            raise _Failed("it refused to answer")
+        return reply
+
+
+def _search_tool(searches: int) -> dict[str, Any]:
+    """Called by the model itself, not by code that it writes: what it reads is then bounded by its context."""
+    return {"type": SEARCH, "name": "web_search", "max_uses": searches, "allowed_callers": ["direct"]}
+
+
+def _bytes(request: dict[str, Any]) -> int:
+    return len(json.dumps([request, briefing.SYSTEM]).encode())
+
+
+def _sent(client: anthropic.Anthropic, request: dict[str, Any]) -> anthropic.types.Message:
+    tries = Retrying(stop=stop_after_attempt(TRIES), retry=retry_if_exception(_may_pass), wait=_wait_s, reraise=True)
+    reply: Any = tries(client.messages.create, **request)
+    if not isinstance(reply, anthropic.types.Message) or not isinstance(reply.content, list):
+        raise _Failed("what answered is not the Messages API")
+    return reply
+
+
+def _may_pass(error: BaseException) -> bool:
+    if isinstance(error, anthropic.APIStatusError):
+        return error.status_code in _PASSING and _asked_wait_s(error) <= MOST_WAIT_S
+    return isinstance(error, anthropic.APIConnectionError) and _is_free(error)
+
+
+def _is_free(error: anthropic.APIError) -> bool:
+    """Whether nothing can have been billed: it was refused, or never reached the service."""
+    if isinstance(error, anthropic.APIStatusError):
+        return error.status_code not in (408, 504)
+    return type(error.__cause__).__name__ in ("ConnectError", "ConnectTimeout")
+
+
+def _asked_wait_s(error: anthropic.APIStatusError) -> float:
+    """Seconds that the service asks for; a date, or no number, is none."""
+    try:
+        return max(0.0, float(error.response.headers.get("retry-after", "")))
+    except ValueError:
+        return 0.0
+
+
+def _wait_s(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    asked_for = _asked_wait_s(error) if isinstance(error, anthropic.APIStatusError) else 0.0
+    return asked_for or min(MOST_WAIT_S, 0.5 * 2.0**state.attempt_number)
+
+
+def _said(error: anthropic.APIError) -> str:
+    if isinstance(error, anthropic.APITimeoutError):
+        return "no answer within ideas.timeout"
+    if isinstance(error, anthropic.APIStatusError):
+        return f"HTTP {error.status_code}: {(error.api_message or error.message)[:200]}"
+    return f"{type(error).__name__}: {(str(error.__cause__) or error.message)[:200]}"
+
+
+def _used(reply: anthropic.types.Message) -> prices.Usage:
+    usage = reply.usage
+    cached = (usage.cache_creation_input_tokens or 0) + (usage.cache_read_input_tokens or 0)
+    searches = usage.server_tool_use.web_search_requests if usage.server_tool_use else 0
+    return prices.Usage(usage.input_tokens + cached, usage.output_tokens, searches)
+
+
+def _text(reply: anthropic.types.Message) -> str:
+    return "".join(block.text for block in reply.content if block.type == "text")
+
+
+def _pages(reply: anthropic.types.Message) -> list[Candidate]:
+    """Pages that its searches gave; an error of a search is none."""
+    found: list[Candidate] = []
+    for block in reply.content:
+        if block.type == "web_search_tool_result" and isinstance(block.content, list):
+            found.extend(Candidate(page.url, page.title, "found on the web") for page in block.content)
+    return found
