@@ -140,3 +140,17 @@ def test_without_a_cap_nothing_is_said(workspace: Path) -> None:
     assert "budget" not in evo_here("status --json", cwd=workspace).document
     forecast = evo_here("budget --recipe base --json", cwd=workspace).data["forecasts"]
     assert forecast[0]["fits"]
+
+
+def test_every_reply_about_the_tree_says_what_is_left(workspace: Path) -> None:
+    """Readings, writers, rehearsals and refusals alike: a driver never has to ask."""
+    cap(workspace, "attempts", 3)
+    new(workspace, skilled(0.5), "half", "--parent", "exp_0000")
+    for line in (
+        *("status", "tree", "show exp_0001", "frontier", "next", "brief", "budget", "diff exp_0001", "diagnose"),
+        *("log exp_0000", "failures exp_0000", "path exp_0001", "discards", "notes", "note exp_0001 x", "fsck"),
+        *("run exp_0001 --dry-run", "certify exp_0001", "sync", "show exp_0099", "direct hello", "ack"),
+        "discard exp_0001 --reason no",
+    ):
+        said = evo_here(f"{line} --json", cwd=workspace).document
+        assert said.get("budget", {}).get("attempts") == {"cap": 3, "spent": 0, "reserved": 0, "left": 3}, line

@@ -113,6 +113,7 @@ def test_a_client_grows_a_node_and_reads_what_the_command_line_prints(workspace:
             theirs = document(workspace, line)
             assert ours == theirs, line
             assert ours["ok"] or set(ours["error"]) == {"code", "message", "hint"}
+            assert "budget" in ours or ours["error"]["code"] == "usage", line
 
     talk(workspace, conversation)
     whole = "\n".join(said)
