@@ -13,11 +13,13 @@ from typing import Any, NamedTuple
 from evo.domain.experiment import ROOT
 from evo.domain.idea import Idea
 from evo.ideas.facts import Facts, Node, RecipeFacts
-from evo.ideas.space import axis_of
+from evo.ideas.space import Axis, axis_of
 from evo.lightdata import replace
 
 SAME = 0.02
 """Nearer than a fiftieth of a range is no other step."""
+STEP = 0.05
+"""The least distance of two values that are a tenth apart: from 0 to .05 is far where 0 switches something off."""
 FOREIGN = 0.5
 """Distance of two settings that lie on no scale: other words, another kind of adapter."""
 ELSEWHERE = 0.25
@@ -76,14 +78,25 @@ def _apart(recipe: RecipeFacts, one: Mapping[str, Any], other: Mapping[str, Any]
     found = []
     for name, spec in recipe.params.items():
         ours, theirs = one.get(name, spec.default), other.get(name, spec.default)
-        if ours == theirs:
-            continue
-        axis = axis_of(name, replace(spec, tune=True))
-        if axis is None or axis.choices or ours is None or theirs is None:
-            found.append(FOREIGN)
-        else:
-            found.append(abs(axis.place(ours) - axis.place(theirs)))
+        if ours != theirs:
+            axis = axis_of(name, replace(spec, tune=True))
+            is_scale = axis is not None and not axis.choices and _is_number(ours) and _is_number(theirs)
+            found.append(_between(axis, ours, theirs) if axis is not None and is_scale else FOREIGN)
     return found
+
+
+def _between(axis: Axis, one: float, other: float) -> float:
+    """On the scale of the axis, beyond its ends too; a tenth of the value is a step, however wide the range."""
+    if axis.is_log and one > 0 and other > 0:
+        apart = abs(math.log(one / other)) / math.log(axis.high / axis.low)
+    else:
+        apart = abs(one - other) / (axis.high - axis.low)
+    is_step = abs(one - other) > 0.1 * max(abs(one), abs(other))
+    return max(apart, STEP if is_step else 0.0)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def differences(facts: Facts, idea: Idea, node: Node) -> str:

@@ -28,6 +28,7 @@ def _key(facts: Facts, idea: Idea, is_contradicted: bool) -> tuple[object, ...]:
     said = idea.confidence
     first = (
         is_mismatched(idea),
+        idea.brief == "literature" and not idea.recipe and CODE not in said,
         times_in_vain(facts, idea.technique) >= IN_VAIN,
         is_contradicted,
         not any(words.startswith(ANSWERS) for words in said),
@@ -37,7 +38,6 @@ def _key(facts: Facts, idea: Idea, is_contradicted: bool) -> tuple[object, ...]:
     return (
         *first,
         (CHECKED not in said) + (REMEMBERED in said),
-        not (idea.recipe or CODE in said),
         REPLICATED not in said,
         SPECIFIC not in said,
         -newest(idea),

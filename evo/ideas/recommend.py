@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from evo.diagnose.priors import PRIORS, Prior
 from evo.ideas.facts import Facts, RewardShape
-from evo.ideas.situations import REINFORCED, is_stuck, scored
+from evo.ideas.situations import REINFORCED, SUPERVISED, is_stuck, scored
 from evo.lightdata import dataclass, field
 
 SHAPES: tuple[RewardShape, ...] = ("verifiable", "pairs", "demonstrations", "scorer", "corpus")
@@ -75,7 +75,10 @@ def contradicted(facts: Facts) -> dict[str, str]:
         tried = {node.technique for node in known}
         found |= {name: "every run of it here is at zero" for name in sorted(tried)}
     base, chance = facts.task.base_score, facts.task.chance or 0.0
-    is_mute = base is not None and base <= chance and not any((node.score or 0.0) > chance for node in known)
+    shown = any(node.technique in SUPERVISED for node in known)
+    is_mute = (
+        not shown and base is not None and base <= chance and not any((node.score or 0.0) > chance for node in known)
+    )
     if is_mute and facts.task.unit == 1.0 and "demonstrations" in facts.task.shapes:
         why = "the base model never earns the reward: nothing to reinforce before it can answer at all"
         found |= {name: why for name in sorted(REINFORCED) if name not in found}

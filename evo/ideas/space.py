@@ -62,13 +62,21 @@ def axis_of(name: str, spec: ParamSpec) -> Axis | None:
         return Axis(name, choices=tuple(spec.choices)) if len(spec.choices) > 1 else None
     if spec.type not in ("float", "int"):
         return None
+    return _numeric(name, spec)
+
+
+def _numeric(name: str, spec: ParamSpec) -> Axis | None:
     low = spec.min if spec.min is not None else spec.above
     high = spec.max if spec.max is not None else spec.below
     default = None if spec.default is None or isinstance(spec.default, (str, list)) else float(spec.default)
     if low is None or high is None or not low < high:
         return None
     inset = 1.0 if spec.type == "int" else (high - low) * _INSET
-    low, high = low + inset * (spec.min is None), high - inset * (spec.max is None)
+    high = high - inset * (spec.max is None)
+    if spec.min is None and spec.type == "float" and default is not None and 0 < default * 50 <= high:
+        # a bound that is itself not legal says nothing of the scale: a rate above 0 is not one above a thousandth
+        return Axis(name, max(low + default * _INSET, default / WINDOW), min(high, default * WINDOW), True)
+    low = low + inset * (spec.min is None)
     return _numbers(name, low, high, default, is_whole=spec.type == "int")
 
 

@@ -13,7 +13,7 @@ from evo.domain.experiment import ROOT
 from evo.domain.idea import Brief
 from evo.ideas.briefs.failures import related
 from evo.ideas.facts import Facts
-from evo.ideas.situations import STALLED, is_near_perfect, overlap, situations
+from evo.ideas.situations import STALLED, is_near_perfect, overlap, scored, situations
 from evo.ideas.situations import failed as failed_nodes
 
 EVERY = 5
@@ -77,6 +77,7 @@ def fitting_brief(facts: Facts) -> Due:
         (shown, "failure_analysis", shown),
         (overlap(facts), "control", "the two best cannot be told apart"),
         (failed_nodes(facts), "failure_analysis", "a run has failed"),
+        (not any((node.gain or 0.0) > 0 for node in scored(facts)), "literature", "nothing has gained yet"),
     )
     found = (Due(brief, why) for holds, brief, why in choices if holds)
     return next(found, Due("frontier_extrapolation", "the best path gains"))

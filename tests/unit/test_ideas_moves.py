@@ -9,10 +9,10 @@ import pytest
 
 from evo.config import ParamSpec
 from evo.ideas.moves import SPREAD, Observation, next_move
-from evo.ideas.space import Axis, latin, space_of
+from evo.ideas.space import Axis, axis_of, latin, space_of
 from evo.ideas.surrogate import Surrogate, expected_gain
 from evo.workspace.params import apply_params
-from evo.workspace.recipes import find_recipe, names
+from evo.workspace.recipes import find_recipe, load_recipe, names, shipped
 
 RATE = ParamSpec("float", default=1e-3, min=1e-5, max=1e-1)
 SHARE = ParamSpec("float", default=0.2, min=0.0, max=1.0)
@@ -141,3 +141,13 @@ def _world_is_won(space: object, seed: int) -> bool:
 def test_an_axis_keeps_whole_numbers_whole() -> None:
     axis = Axis("n", 1, 30, True, True)
     assert all(isinstance(axis.value(x / 10), int) for x in range(11))
+
+
+def test_a_rate_of_a_shipped_recipe_moves_around_its_default_and_not_from_a_thousandth_upwards() -> None:
+    config = load_recipe(None, shipped() / "sft").config
+    axis = axis_of("learning_rate", config.params["learning_rate"])
+    assert axis is not None
+    assert axis.is_log
+    assert axis.low == pytest.approx(5e-6)
+    assert axis.high == pytest.approx(5e-4)
+    assert axis.place(5e-5) == pytest.approx(0.5)

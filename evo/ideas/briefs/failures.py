@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from evo.domain.experiment import ROOT
 from evo.domain.idea import Idea
+from evo.ideas.briefs.literature import feeds
 from evo.ideas.drafting import Draft, idea_of, moved, settings_for, start_of
 from evo.ideas.facts import Facts, Node
 from evo.ideas.knowledge import Claim, KnowledgeBase
@@ -155,11 +156,7 @@ def _draft(facts: Facts, node: Node, remedy: Remedy, *, what: str, answers: str)
 
 
 def _can(facts: Facts, recipe: str) -> bool:
-    known = facts.recipes.get(recipe)
-    if known is None:
-        return False
-    shapes = facts.task.shapes
-    return known.reward_shape in (*shapes, "any") or (known.reward_shape == "scorer" and "verifiable" in shapes)
+    return recipe in facts.recipes and feeds(facts, facts.recipes[recipe].reward_shape)
 
 
 def _claims(base: KnowledgeBase, situation: str) -> list[Claim]:

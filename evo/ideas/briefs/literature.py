@@ -37,12 +37,12 @@ def fitting(facts: Facts, base: KnowledgeBase, now: frozenset[str]) -> list[Clai
 
 
 def suits(facts: Facts, claim: Claim) -> bool:
-    shapes = facts.task.shapes
-    return (
-        claim.reward_shape == "any"
-        or claim.reward_shape in shapes
-        or (claim.reward_shape == "scorer" and "verifiable" in shapes)
-    )
+    return feeds(facts, claim.reward_shape)
+
+
+def feeds(facts: Facts, shape: str) -> bool:
+    """Whether the task has what a recipe of this shape learns from; what verifies also scores."""
+    return shape in ("any", *facts.task.shapes) or (shape == "scorer" and "verifiable" in facts.task.shapes)
 
 
 def _holds(claim: Claim, now: frozenset[str]) -> bool:
@@ -81,6 +81,8 @@ def draft_of(facts: Facts, claim: Claim, now: frozenset[str]) -> Draft | None:
         return _to_write(facts, claim, answers, risks)
     if claim.recipe not in facts.recipes:
         return None
+    if not feeds(facts, facts.recipes[claim.recipe].reward_shape):
+        return _to_write(facts, claim, answers, risks)
     technique = facts.recipes[claim.recipe].technique
     changed = ", ".join(f"{name} {value}" for name, value in claim.patch.items()) or "its defaults"
     return Draft(
@@ -99,7 +101,8 @@ def draft_of(facts: Facts, claim: Claim, now: frozenset[str]) -> Draft | None:
 
 def _to_write(facts: Facts, claim: Claim, answers: str, risks: str) -> Draft | None:
     """No shipped recipe does it: the nearest one is copied, and the step written there."""
-    nearest = {"pairs": "dpo", "verifiable": "grpo", "scorer": "rft"}.get(claim.reward_shape, "sft")
+    usual = {"pairs": "dpo", "verifiable": "grpo", "scorer": "rft"}.get(claim.reward_shape, "sft")
+    nearest = claim.recipe or usual
     if nearest not in facts.recipes:
         return None
     return Draft(
@@ -111,7 +114,7 @@ def _to_write(facts: Facts, claim: Claim, answers: str, risks: str) -> Draft | N
         risks=risks or "no recipe is shipped for it: what is written may be wrong",
         commands=[f"evo recipe copy {nearest} {claim.id}"],
         claims=[claim],
-        data_source="to be made" if claim.technique == "data" else "",
+        data_source="to be made" if claim.technique == "data" or claim.recipe else "",
     )
 
 
