@@ -43,7 +43,7 @@ def loop(
         int | None, typer.Option("--seed", min=0, help="Of what the loop draws. Default: search.seed.")
     ] = None,
     key: Annotated[str | None, typer.Option("--key", help="The same key never begins a second loop.")] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="A new loop, though the last is not at its end.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="A new loop, whatever became of the last.")] = False,
     leave_running: Annotated[
         bool, typer.Option("--leave-running", help="On SIGTERM or Ctrl-C leave runs to their end.")
     ] = False,
@@ -51,8 +51,9 @@ def loop(
 ) -> Reply:
     """evo loop --experiments 12 --workers 2
 
-    Plan, branch, run, gate, learn, again. A loop that was cut off goes on where it stopped. Without key and network it
-    moves the parameters that recipes give a range, by what the tree has shown.
+    Plan, branch, run, gate, learn, again. A loop that was cut off goes on where it stopped, and one that is at its end
+    with a higher number. Without key and network it moves the parameters that recipes give a range, by what the tree
+    has shown.
     """
     if ideator and ideator not in IDEATORS:
         raise UsageError(f"--ideator {ideator!r}: one of {', '.join(IDEATORS)}")

@@ -35,11 +35,11 @@ def begin(db: sqlite3.Connection, options: LoopOptions, *, key: str | None, cont
 
 
 def take_over(db: sqlite3.Connection, loop: Loop, options: LoopOptions, *, controller: str) -> Loop:
-    """Go on with a loop whose controller is gone. Refused where somebody else was quicker."""
+    """Go on with a loop that nobody is at. Refused where somebody else was quicker."""
     with transaction(db):
         row = db.execute(
             "UPDATE loop SET status = 'running', reason = '', options = ?, controller = ?, updated_at = ?"
-            " WHERE id = ? AND status <> 'completed' AND controller = ? RETURNING *",
+            " WHERE id = ? AND controller = ? RETURNING *",
             (_plain(options), controller, clock.now(), loop.id, loop.controller),
         ).fetchone()
         if row is None:

@@ -49,18 +49,21 @@ class LoopRequest:
     leaves_running: bool = False
     """On SIGTERM and Ctrl-C runs go on by themselves instead of being ended."""
     is_fresh: bool = False
-    """A new loop, although the last one has not come to its end."""
+    """A new loop, whatever became of the last one."""
 
 
 def loop(session: Session, request: LoopRequest, tell: Tell) -> Loop:
-    """Begin a loop, or go on with the one that was cut off; the loop as it ended.
+    """Begin a loop, or go on with the last one where its end is not reached; the loop as it ended.
+    One that is at its end is returned, and nothing is started.
 
     Busy: another one is at work. BudgetSpent, Refused: it cannot go on; what it did is kept, and it can be resumed.
     """
-    stop.checked(session, request.options)
-    if request.key is not None and (known := loops.with_key(session.db, request.key)) and known.status == "completed":
-        return known
-    begun = enter(session, request, tell)
+    last = last_of(session, request)
+    options = merged(session, request, last)
+    if last is not None and last.status == "completed" and stop.is_over(session, options, picks_of(session, last)):
+        tell("over", last, f"loop {last.id} was completed before: {last.reason}; nothing was started", None)
+        return last
+    begun = enter(session, request, options, last, tell)
     with terminable():
         try:
             reason = Driver(session, begun, request, tell).go()
@@ -76,23 +79,50 @@ def loop(session: Session, request: LoopRequest, tell: Tell) -> Loop:
     return leave(session, begun, "completed", reason, tell)
 
 
-def enter(session: Session, request: LoopRequest, tell: Tell) -> Loop:
-    """The loop that is to go on, or a new one. Busy where its controller lives."""
+def picks_of(session: Session, known: Loop) -> list[Pick]:
+    return loops.picks(session.db, known.id)
+
+
+def last_of(session: Session, request: LoopRequest) -> Loop | None:
+    """The loop that the words mean: that of the key, else the last, unless it is completed and searched otherwise.
+
+    Busy where it is at work.
+    """
+    if request.key is not None:
+        last = loops.with_key(session.db, request.key)
+    else:
+        last = None if request.is_fresh else loops.last(session.db)
+    if (running := loops.last(session.db)) is not None and running.status == "running" and is_alive(running):
+        raise Busy(f"loop {running.id} is at work", hint="evo status; PLAN.md says what it does")
+    if last is None or last.status != "completed" or request.key is not None:
+        return last
+    named = request.said & {"policy", "ideator", "recipes", "seed"}
+    is_same = all(getattr(request.options, name) == getattr(last.options, name) for name in named)
+    return last if is_same else None
+
+
+def merged(session: Session, request: LoopRequest, last: Loop | None) -> LoopOptions:
+    """What was said, over what the loop had before. UsageError where the stop policy is none."""
+    if last is None:
+        return stop.checked(session, request.options)
+    return stop.checked(
+        session, replace(last.options, **{name: getattr(request.options, name) for name in request.said})
+    )
+
+
+def enter(session: Session, request: LoopRequest, options: LoopOptions, last: Loop | None, tell: Tell) -> Loop:
+    """The loop that goes on, or a new one."""
     me = json.dumps(plain(process.current()))
-    last = loops.last(session.db)
-    if last is not None and last.status == "running" and is_alive(last):
-        raise Busy(f"loop {last.id} is at work", hint="evo status; PLAN.md says what it does")
-    if last is not None and last.status != "completed" and not request.is_fresh:
-        given = {name: getattr(request.options, name) for name in request.said}
-        options = stop.checked(session, replace(last.options, **given))
+    if last is not None:
         taken = loops.take_over(session.db, last, options, controller=me)
-        n = len(loops.picks(session.db, taken.id))
+        n = len(picks_of(session, taken))
         tell("resumed", taken, f"loop {taken.id} goes on after {n} picks", None)
         return taken
-    if last is not None and last.status == "running":
-        loops.end(session.db, last.id, "stopped", "its process was gone")
+    gone = loops.last(session.db)
+    if gone is not None and gone.status == "running":
+        loops.end(session.db, gone.id, "stopped", "its process was gone")
     commit = head(session.layout.root)
-    begun = loops.begin(session.db, request.options, key=request.key, controller=me, start_commit=commit)
+    begun = loops.begin(session.db, options, key=request.key, controller=me, start_commit=commit)
     tell("began", begun, f"loop {begun.id} begins: until {begun.options.until}", None)
     return begun
 
