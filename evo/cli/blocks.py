@@ -52,6 +52,11 @@ def print_blocks(blocks: Iterable[Block], stream: TextIO) -> None:
             stream.write(line.rstrip() + "\n")
 
 
+def plain_text(blocks: Iterable[Block]) -> str:
+    """What a pipe would carry."""
+    return "\n".join(line.rstrip() for block in blocks for line in _plain_lines(block))
+
+
 def _plain_lines(block: Block) -> list[str]:
     if isinstance(block, Text):
         return [block.text + (f"  {block.note}" if block.note else "")]
