@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ import pytest
 
 from evo.store import db as database
 from evo.store import experiments
+
+os.environ["EVO_LESSONS"] = "none"  # no test reads or writes what this person's workspaces have learnt
 
 
 @pytest.fixture(scope="session")

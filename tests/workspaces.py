@@ -70,7 +70,7 @@ def clean_environment(**more: str) -> dict[str, str]:
     """
     foreign = ("EVO_", "WANDB_", "TRACKIO_", "MLFLOW_", "PYTHONDONTWRITEBYTECODE")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
-    return kept | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"} | more
+    return kept | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "EVO_LESSONS": "none"} | more
 
 
 LIGHT = frozenset(

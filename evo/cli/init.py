@@ -13,6 +13,7 @@ from evo.domain.views import Hint, Reply
 from evo.errors import UsageError
 from evo.ops import init as ops
 from evo.ops import sealing
+from evo.ops.ideas.lessons import recall_at_init
 
 app = leaf()
 
@@ -63,7 +64,8 @@ def init(
         guards=tuple(guards or ()),
         settings=tuple(pair(text) for text in settings or ()),
     )
-    return reply_of(ops.init(request))
+    done = ops.init(request)
+    return reply_of(done, learnt=len(recall_at_init(done.root)))
 
 
 def files_of(named: list[Path] | None, more: list[str]) -> tuple[Path, ...]:
@@ -80,7 +82,7 @@ def pair(text: str) -> tuple[str, str]:
     return key, value
 
 
-def reply_of(done: ops.Initialised) -> Reply:
+def reply_of(done: ops.Initialised, *, learnt: int = 0) -> Reply:
     splits = done.plan.splits if done.plan else None
     power = sealing.power(len(splits.dev), len(splits.heldout), alpha=done.alpha) if splits else None
     view = InitView(
@@ -98,6 +100,8 @@ def reply_of(done: ops.Initialised) -> Reply:
             view, (step, Hint("evo data seal --gold gold.jsonl", "there is nothing to measure with yet")), done.warnings
         )
     steps = [step, Hint("evo run exp_0000", "score the baseline")]
+    if learnt:
+        steps.append(Hint("evo lessons", f"{learnt} lessons of earlier workspaces bear on this one"))
     if done.awaits_scorer:
         steps.insert(1, Hint("$EDITOR scorer.py", "def score(expected: str, actual: str) -> float"))
     return Reply(view, tuple(steps), done.warnings)

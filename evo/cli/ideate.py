@@ -1,0 +1,43 @@
+"""evo ideate."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from evo.cli.options import leaf
+from evo.domain.idea_views import IdeasView
+from evo.domain.views import Hint, Reply
+from evo.ops.ideas.ideate import brief_for, ideate, parse_brief
+from evo.ops.ideas.views import idea_view
+from evo.session import open_session
+
+app = leaf()
+
+
+@app.command("ideate")
+def ideate_(
+    brief: Annotated[
+        str | None,
+        typer.Option(
+            "--brief",
+            help="literature, failure_analysis, frontier_extrapolation or control. Default: what the tree asks for.",
+        ),
+    ] = None,
+    k: Annotated[int, typer.Option("-k", min=1, max=50, help="How many.")] = 5,
+) -> Reply:
+    """evo ideate --brief literature -k 5
+
+    Ranked ideas for the next experiments, each with what it rests on and what would refute it. They are kept.
+    """
+    chosen = None if brief is None else parse_brief(brief)
+    with open_session() as session:
+        name, why = (chosen, "asked for") if chosen is not None else brief_for(session)
+        found = ideate(session, name, k)
+        path = str(session.layout.reports / "ideas.jsonl")
+    view = IdeasView([idea_view(one) for one in found], brief=name, why=why, path=path)
+    first = next((one for one in found if one.idea.recipe and one.state == "open"), None)
+    hints = (Hint(f"evo ideas take {first.id}", first.idea.title),) if first else ()
+    warnings = () if found else (f"nothing new for {name}: another brief, or `evo frontier`",)
+    return Reply(view, hints, warnings)

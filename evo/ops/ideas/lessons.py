@@ -1,0 +1,153 @@
+"""`evo lessons`: one line of each finished experiment, where it bears on what one is about to do.
+
+Invariant: each line says whose it is; a line that nobody wrote is derived from facts and marked so. Lessons leave the
+workspace only for the person's own store, and come back from it with their origin.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from evo.domain.experiment import ROOT
+from evo.domain.idea_views import LessonsView, LessonView
+from evo.errors import EvoError, NotFound
+from evo.ideas.facts import Facts, Node
+from evo.ideas.insight import insight_of
+from evo.ideas.knowledge import or_query
+from evo.ops.ideas.facts import facts_of, model_facts
+from evo.session import Session, open_session
+from evo.store import lessons as store
+from evo.store import meta
+from evo.validation import plain
+
+RECALLED = "recalled_lessons"
+MOST_RECALLED = 12
+MOST_SIMILAR = 5
+
+
+def lessons(session: Session, exp: str | None, *, limit: int = 50, facts: Facts | None = None) -> LessonsView:
+    """For the next child of `exp` (default: the best): ancestors, given-up siblings, similar ones, earlier workspaces."""
+    known = facts or facts_of(session)
+    about = exp or known.best
+    if about not in known.nodes:
+        raise NotFound(f"no experiment {about!r}", hint="evo tree")
+    found = list(_unique([*_near(known, about), *_similar(known, about), *recalled(session)]))
+    return LessonsView(about, found[:limit], truncated=len(found) > limit)
+
+
+def _near(facts: Facts, about: str) -> Iterator[LessonView]:
+    line = facts.path(about)
+    yield from (_lesson(facts, node, "own" if node.id == about else "ancestor") for node in line[::-1])
+    discarded = [node for node in facts.nodes.values() if node.state in ("discarded", "failed")]
+    near = {node.id for node in line} | {node.parent for node in line}
+    yield from (_lesson(facts, node, f"{node.state} sibling") for node in discarded[::-1] if node.parent in near)
+
+
+def _similar(facts: Facts, about: str) -> Iterator[LessonView]:
+    """By words (FTS5) of hypothesis, technique and settings; of the best where nothing was tried yet: the task's."""
+    node = facts.nodes[about]
+    index = sqlite3.connect(":memory:")
+    try:
+        index.execute("CREATE VIRTUAL TABLE line USING fts5 (id UNINDEXED, words, tokenize = porter)")
+        others = [other for other in facts.nodes.values() if other.id not in (ROOT, about)]
+        index.executemany("INSERT INTO line VALUES (?, ?)", [(other.id, _words(other)) for other in others])
+        query = or_query(_words(node) if about != ROOT else facts.task.objective)
+        rows = index.execute("SELECT id FROM line WHERE line MATCH ? ORDER BY bm25(line) LIMIT 20", (query,))
+        ids = [row[0] for row in rows] if query else []
+    finally:
+        index.close()
+    near = [lesson for id in ids if (lesson := _lesson(facts, facts.nodes[id], "similar")).text]
+    yield from near[:MOST_SIMILAR]
+
+
+def _words(node: Node) -> str:
+    return f"{node.hypothesis} {node.technique} {node.recipe} {' '.join(node.params)} {node.insight}".replace("_", " ")
+
+
+def _lesson(facts: Facts, node: Node, relation: str) -> LessonView:
+    return LessonView(relation, node.id, insight_of(facts, node.id), is_derived=not node.insight)
+
+
+def _unique(found: list[LessonView]) -> Iterator[LessonView]:
+    seen = set()
+    for lesson in found:
+        key = lesson.experiment, lesson.origin
+        if lesson.text and key not in seen:
+            seen.add(key)
+            yield lesson
+
+
+def recalled(session: Session) -> list[LessonView]:
+    """What `init` brought from earlier workspaces."""
+    kept: list[dict[str, Any]] = meta.get(session.db, RECALLED, default=[])
+    return [LessonView(**lesson) for lesson in kept]
+
+
+def share(session: Session, facts: Facts | None = None) -> int:
+    """Put this workspace's lessons into the person's store; how many. Nothing where there is no such store."""
+    with store.opened(create=True) as db:
+        if db is None:
+            return 0
+        known = facts or facts_of(session)
+        root, name = str(session.layout.root), session.config.name or session.layout.root.name
+        rows = [
+            store.Lesson(
+                root, node.id, name, node.technique, known.task.model_family, kind_of(session), text, not node.insight
+            )
+            for node in known.nodes.values()
+            if node.id != ROOT and (text := insight_of(known, node.id))
+        ]
+        with suppress(sqlite3.Error):
+            store.register(db, root, name)
+            store.keep(db, rows)
+            return len(rows)
+    return 0
+
+
+def recall_at_init(root: Path) -> list[LessonView]:
+    """What earlier workspaces have learnt that bears on the new one at `root`, kept in it. Their newest first."""
+    with store.opened(create=True) as db:
+        if db is None:
+            return []
+        try:
+            for other in store.workspaces(db):
+                if other != str(root):
+                    _harvest(Path(other))
+            with open_session(root) as session:
+                return _keep(session, db)
+        except sqlite3.Error:
+            return []
+
+
+def _keep(session: Session, db: sqlite3.Connection) -> list[LessonView]:
+    family, _ = model_facts(session)
+    about = store.About(str(session.layout.root), family, kind_of(session))
+    found = [
+        LessonView(
+            "earlier workspace", lesson.experiment, lesson.text, f"{lesson.name}, {lesson.at[:10]}", lesson.is_derived
+        )
+        for lesson in store.recall(db, about, limit=MOST_RECALLED)
+    ]
+    store.register(db, str(session.layout.root), session.config.name or session.layout.root.name)
+    if found:
+        meta.set(session.db, RECALLED, [plain(lesson) for lesson in found])
+    return found
+
+
+def _harvest(root: Path) -> None:
+    """Workspaces that never asked for lessons have some too; one that is gone or broken is passed over."""
+    if not (root / "evo.yaml").is_file():
+        return
+    with suppress(EvoError, sqlite3.Error, OSError), open_session(root, readonly=True) as session:
+        if session.layout.root == root:
+            share(session)
+
+
+def kind_of(session: Session) -> str:
+    """What kind of task it is: how it is measured."""
+    config = session.config.eval
+    return f"{config.backend}:{config.scorer}" if config.backend != "command" else "command"

@@ -1,0 +1,145 @@
+"""Lessons of one person's workspaces, in one small database outside of them: what earlier work has to say to new work.
+
+It lies in `$EVO_LESSONS`, else in the user's data folder (`$XDG_DATA_HOME`, `~/.local/share`); `EVO_LESSONS=none` is
+without. Invariant: nothing depends on it. What cannot be opened or written is passed over; a lesson holds no item and
+no output, only the line of insight, what it is about, and where it comes from.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from evo import clock
+
+VARIABLE = "EVO_LESSONS"
+OFF = "none"
+VERSION = 1
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS workspace (root TEXT PRIMARY KEY, name TEXT NOT NULL, seen_at TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS lesson (
+    root TEXT NOT NULL,
+    experiment TEXT NOT NULL,
+    name TEXT NOT NULL,
+    technique TEXT NOT NULL,
+    family TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    text TEXT NOT NULL CHECK (text <> ''),
+    is_derived INTEGER NOT NULL,
+    at TEXT NOT NULL,
+    PRIMARY KEY (root, experiment)
+) STRICT, WITHOUT ROWID;
+"""
+
+
+class Lesson(NamedTuple):
+    """`name`: the workspace's, with `root` its origin. `family`: of the base model; `kind`: of the task."""
+
+    root: str
+    experiment: str
+    name: str
+    technique: str
+    family: str
+    kind: str
+    text: str
+    is_derived: bool
+    at: str = ""
+
+
+def place() -> Path | None:
+    """Where it lies; None where there is to be none."""
+    named = os.environ.get(VARIABLE, "")
+    if named == OFF:
+        return None
+    if named:
+        return Path(named).expanduser()
+    base = os.environ.get("XDG_DATA_HOME", "")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "evo" / "lessons.db"
+
+
+@contextlib.contextmanager
+def opened(*, create: bool = False) -> Iterator[sqlite3.Connection | None]:
+    """None where it is off, not there, of a later version, or cannot be opened."""
+    db = _connect(create=create)
+    try:
+        yield db
+    finally:
+        if db is not None:
+            db.close()
+
+
+def _connect(*, create: bool) -> sqlite3.Connection | None:
+    try:
+        path = place()
+        if path is None or not (create or path.is_file()):
+            return None
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        db = sqlite3.connect(path, timeout=5, isolation_level=None)
+    except (OSError, RuntimeError, sqlite3.Error):  # RuntimeError: a user without a home
+        return None
+    try:
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version > VERSION:
+            db.close()
+            return None
+        if version < VERSION:
+            db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+    except sqlite3.Error:
+        db.close()
+        return None
+    return db
+
+
+def register(db: sqlite3.Connection, root: str, name: str) -> None:
+    """This workspace will have lessons."""
+    db.execute(
+        "INSERT INTO workspace VALUES (?, ?, ?) ON CONFLICT (root) DO UPDATE SET name = excluded.name",
+        (root, name, clock.now()),
+    )
+
+
+def workspaces(db: sqlite3.Connection, *, limit: int = 20) -> list[str]:
+    """Roots, the newest first."""
+    return [row[0] for row in db.execute("SELECT root FROM workspace ORDER BY seen_at DESC LIMIT ?", (limit,))]
+
+
+def keep(db: sqlite3.Connection, lessons: Iterable[Lesson]) -> None:
+    """Add them; what is known of an experiment is replaced."""
+    rows = [(*lesson[:-1], lesson.at or clock.now()) for lesson in lessons]
+    db.execute("BEGIN IMMEDIATE")
+    with contextlib.ExitStack() as stack:
+        stack.callback(lambda: db.execute("ROLLBACK") if db.in_transaction else None)
+        db.executemany("INSERT OR REPLACE INTO lesson VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        db.execute("COMMIT")
+
+
+class About(NamedTuple):
+    """What a workspace is about; an empty family or kind matches nothing."""
+
+    root: str
+    family: str
+    kind: str
+    techniques: frozenset[str] = frozenset()
+
+
+def recall(db: sqlite3.Connection, about: About, *, limit: int) -> list[Lesson]:
+    """Of other workspaces with the same kind of task, model family or technique: most in common, then newest."""
+    rows = db.execute("SELECT * FROM lesson WHERE root <> ? ORDER BY at DESC LIMIT 2000", (about.root,))
+    known = [lesson._replace(is_derived=bool(lesson.is_derived)) for lesson in map(Lesson._make, rows)]
+    scored = [(_common(lesson, about), lesson) for lesson in known]
+    return [lesson for common, lesson in sorted(scored, key=lambda pair: -pair[0]) if common][:limit]
+
+
+def _common(lesson: Lesson, about: About) -> int:
+    same_kind = bool(about.kind) and lesson.kind == about.kind
+    same_family = bool(about.family) and lesson.family == about.family
+    return (
+        same_kind
+        + same_family
+        + (lesson.technique in about.techniques)
+        + (not lesson.is_derived and (same_kind or same_family))
+    )
