@@ -1,7 +1,7 @@
 """The Messages API on loopback: web search and structured output as JSON, and every way that it can go wrong.
 
-`script`: what the next requests get, in order: a (status, headers, body) or the name of a `WAYS`; when it is empty, a
-good answer. `asked`: the bodies of all requests.
+`script`: what the next requests get, in order: a (status, headers, body), a word for what is no answer, or `GOOD`; when
+it is empty, a good answer. `asked`: the bodies of all requests.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ KEY = "sk-ant-loopback-0123456789"
 USED = {"input_tokens": 900, "output_tokens": 120}
 PAGES = [(f"https://arxiv.org/abs/{DPO}", f"[{DPO}] {PAPERS[DPO][0]} | arXiv")]
 Reply = tuple[int, dict[str, str], Any]
+GOOD = "good"
 
 
 class Anthropic(ThreadingHTTPServer):
@@ -56,8 +57,8 @@ class Anthropic(ThreadingHTTPServer):
 
 def proposal(**more: Any) -> dict[str, Any]:
     return {
-        "title": "a firmer beta", "hypothesis": "a larger beta drifts less", "recipe": "command",
-        "settings": [{"name": "timeout_s", "value": "60"}], "parent": "", "gain": 0.02, "low": -0.01, "high": 0.05,
+        "title": "a firmer beta", "hypothesis": "a larger beta drifts less", "recipe": "dpo",
+        "settings": [{"name": "beta", "value": "0.3"}], "parent": "", "gain": 0.02, "low": -0.01, "high": 0.05,
         "risks": "none", "refuted_by": "no gain", "rationale": "seen elsewhere", "references": [], **more,
     }  # fmt: skip
 
@@ -101,7 +102,8 @@ class _Handler(BaseHTTPRequestHandler):
         here = self.server
         here.asked.append(request)
         here.keys.append(self.headers.get("x-api-key") or self.headers.get("Authorization", ""))
-        said = here.script.pop(0) if here.script else here.answer(request)
+        said = here.script.pop(0) if here.script else GOOD
+        said = here.answer(request) if said == GOOD else said
         if said == "silence":
             time.sleep(1.2)
             return

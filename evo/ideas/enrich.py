@@ -20,8 +20,9 @@ RECENT = "recent work beside it"
 
 
 def enriched(ideas: Sequence[Idea], found: Iterable[Found]) -> list[Idea]:
+    """Ideas of the knowledge base and the rules; what a language model proposed cites for itself."""
     papers = list(found)
-    return [_enriched(idea, papers) for idea in ideas]
+    return [_enriched(idea, papers) if idea.source in ("kb", "rules") else idea for idea in ideas]
 
 
 def _enriched(idea: Idea, papers: Sequence[Found]) -> Idea:

@@ -16,6 +16,7 @@ from evo.domain.idea import Idea, Reference
 from evo.ideas import fetching, knowledge, web
 from evo.ideas.bibliography import Bibliography
 from evo.ideas.cache import Cache
+from evo.ideas.enrich import enriched
 from evo.ideas.references import Target, identify, is_same_title
 from evo.ideas.web import Query, Web
 
@@ -173,3 +174,14 @@ def test_a_page_is_known_by_its_title(here: Literature, tmp_path: Path, monkeypa
 def test_a_search_gives_each_paper_once_and_its_code(here: Literature, tmp_path: Path) -> None:
     found = library(tmp_path).search("preference")
     assert [(paper.title, bool(paper.code)) for paper in found] == [(TITLE, True)]
+
+
+def test_a_paper_that_was_found_stands_beside_ideas_of_its_technique_alone(here: Literature, tmp_path: Path) -> None:
+    """A4: recent work with its address and its code, of an idea that stays the same step."""
+    found = library(tmp_path).search("preference")
+    dpo, grpo = (Idea("t", "literature", name, "h", patch={"beta": 0.2}) for name in ("direct", "grpo"))
+    beside, apart = enriched([dpo, grpo], found)
+    assert [(one.title, one.status) for one in beside.references] == [(TITLE, "verified")]
+    assert "github.com" in beside.references[0].finding
+    assert beside.patch == dpo.patch
+    assert apart == grpo

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from evo.domain.experiment import ROOT
-from evo.domain.idea import Brief, Idea, Reference
+from evo.domain.idea import Brief, Idea, Reference, ReferenceStatus
 from evo.errors import UsageError
 from evo.ideas.facts import Facts, Node, RecipeFacts
 from evo.ideas.knowledge import KnowledgeBase
@@ -44,6 +44,8 @@ class Candidate(NamedTuple):
     url: str
     title: str
     note: str
+    status: ReferenceStatus = "unresolved"
+    """`verified` where the knowledge base has looked it up before."""
 
 
 class Cited(Protocol):
@@ -137,7 +139,12 @@ def own_candidates(facts: Facts, base: KnowledgeBase, found: Iterable[Found]) ->
     """What evo has itself: papers of the knowledge base on these techniques, and what the libraries found."""
     subject = " ".join([facts.task.objective, facts.task.benchmark, *(r.technique for r in facts.recipes.values())])
     known = [
-        Candidate(hit.paper.url, hit.paper.title, f"{hit.claim.level}: {hit.claim.claim}")
+        Candidate(
+            hit.paper.url,
+            hit.paper.title,
+            f"{hit.claim.level}: {hit.claim.claim}",
+            "verified" if hit.paper.is_verified else "unresolved",
+        )
         for hit in base.search(subject, limit=MOST_CANDIDATES // 2)
     ]
     return once([*known, *(Candidate(paper.url, paper.title, paper.summary[:300]) for paper in found)])
@@ -227,7 +234,7 @@ def _cited(cited: Iterable[Cited], candidates: Sequence[Candidate]) -> tuple[lis
         candidate = candidates[one.index]
         target = identify(candidate.url)
         kind = target.service if target is not None else "blog"
-        found.append(Reference(candidate.url, kind, candidate.title, one.finding[:300]))
+        found.append(Reference(candidate.url, kind, candidate.title, one.finding[:300], candidate.status))
     return found, missing
 
 
