@@ -20,7 +20,6 @@ from evo.session import Session, open_session
 from evo.workspace.recipes import find_folder
 
 app = leaf()
-IDEATORS = ("kb", "anthropic", "none")
 
 
 @app.command()
@@ -55,8 +54,8 @@ def loop(
     with a higher number. Without key and network it moves the parameters that recipes give a range, by what the tree
     has shown.
     """
-    if ideator and ideator not in IDEATORS:
-        raise UsageError(f"--ideator {ideator!r}: one of {', '.join(IDEATORS)}")
+    if ideator not in ("", "kb", "none") and (problem := registry.problem("source", ideator)):
+        raise UsageError(f"--ideator: {problem}", hint="or kb, or none")
     with open_session() as session:
         asked = LoopOptions(experiments, until or "", workers or 0, ideator or "kb", policy, parted(recipes), seed or 0)
         given = {"experiments": experiments, "until": until, "workers": workers, "ideator": ideator, "policy": policy}

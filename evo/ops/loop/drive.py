@@ -288,7 +288,7 @@ def plan_one(session: Session, begun: Loop, picks: list[Pick]) -> Proposal | Non
     if begun.options.policy == IID:
         return move
     ask = import_module("evo.ops.loop.ask")  # the knowledge base and its sources
-    found: Proposal | None = ask.asked_idea(session, begun, picks, known, move)
+    found: Proposal | None = ask.asked_idea(session, begun, known, move)
     return found or by_slice(session, known, picks) or move
 
 
