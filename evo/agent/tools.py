@@ -133,7 +133,8 @@ def words(name: str, arguments: Mapping[str, object]) -> list[str]:
 
 def _spelled(option: Option, value: object) -> Iterator[str]:
     if not option.is_switch:
-        yield from (f"{option.flag}={entry}" for entry in _values(option, value))
+        glue = "=" if option.flag.startswith("--") else ""
+        yield from (f"{option.flag}{glue}{entry}" for entry in _values(option, value))
     elif not isinstance(value, bool):
         raise UsageError(f"{option.name} is true or false, not {value!r}")
     elif value:

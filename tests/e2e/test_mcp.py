@@ -17,11 +17,11 @@ from mcp import Client, StdioServerParameters, stdio_client
 from workspaces import SCORE, clean_environment, evo_here, make_command_workspace, new, skilled
 
 from evo.agent import mcp
-from evo.agent.tools import TOOLS, input_schema
+from evo.agent.tools import TOOLS, input_schema, words
 from evo.cli.commands import BY_NAME
 
 ASKED = {"status", "tree", "show", "brief", "next", "new", "run", "wait", "diff", "failures", "discard", "note",
-         "diagnose"}  # fmt: skip
+         "diagnose", "ideate"}  # fmt: skip
 ENDLESS = "argv=sleep 60"
 SLOWLY = """argv=sh -c 'sleep 1.6; echo 0.9 > "$EVO_CHECKPOINT_DIR/skill.txt"'"""
 
@@ -91,10 +91,10 @@ def test_a_client_grows_a_node_and_reads_what_the_command_line_prints(workspace:
         assert {tool.name for tool in listed} == set(TOOLS) >= ASKED
         assert all(tool.description and tool.output_schema for tool in listed)
 
-        words = {"recipe": "command", "parent": "exp_0000", "hypothesis": "gains 0.3 or more", "set": [SLOWLY]}
-        made = await call("new", **words)
+        about = {"recipe": "command", "parent": "exp_0000", "hypothesis": "gains 0.3 or more", "set": [SLOWLY]}
+        made = await call("new", **about)
         assert (made["data"]["id"], made["data"]["created"]) == ("exp_0001", True)
-        assert (await call("new", **words))["data"] == {**made["data"], "created": False}
+        assert (await call("new", **about))["data"] == {**made["data"], "created": False}
         begun = await call("run", exp="exp_0001")
         assert (begun["data"]["running"], begun["data"]["score"]) == (True, None)
         waited = await call("wait", exp=["exp_0001"])
@@ -123,6 +123,9 @@ def test_a_client_grows_a_node_and_reads_what_the_command_line_prints(workspace:
             assert ours == theirs, line
             assert ours["ok"] or set(ours["error"]) == {"code", "message", "hint"}
             assert "budget" in ours or ours["error"]["code"] == "usage", line
+
+        ideas = (await call("ideate", brief="control", k=1))["data"]
+        assert (ideas["brief"], len(ideas["ideas"]) <= 1) == ("control", True)
 
     talk(workspace, conversation)
     whole = "\n".join(said)
@@ -247,7 +250,7 @@ def test_what_is_no_tool_is_out_of_reach(workspace: Path) -> None:
 
 
 def test_the_schemas_are_the_parsers(workspace: Path) -> None:
-    """Required, kinds, bounds and defaults come from the command; the ones that differ are named."""
+    """Required, kinds, bounds and defaults come from the command, and a call becomes its words."""
     new_ = input_schema("new")
     assert new_["required"] == ["recipe", "hypothesis"]
     assert new_["properties"]["set"] == {
@@ -258,6 +261,9 @@ def test_the_schemas_are_the_parsers(workspace: Path) -> None:
     assert input_schema("wait")["properties"]["timeout"]["default"] == "50"
     assert input_schema("run")["properties"]["next"]["type"] == "boolean"
     assert not {"detach", "executor"} & set(input_schema("run")["properties"])
+    assert words("ideate", {"k": 3, "brief": "control"}) == ["ideate", "-k3", "--brief=control"]
+    assert words("run", {"exp": 7, "rerun": False}) == ["run", "--detach", "--", "7"]
+    assert words("wait", {"exp": ["1", "-2"]}) == ["wait", "--timeout=50", "--", "1", "-2"]
 
 
 def test_a_reply_is_bounded(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
