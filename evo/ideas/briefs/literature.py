@@ -6,6 +6,8 @@ does; techniques that nothing was tried of come after it, with the reason of the
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from evo.domain.idea import Idea
 from evo.ideas.drafting import Draft, idea_of, settings_for, start_of
 from evo.ideas.facts import Facts
@@ -144,4 +146,14 @@ def _recommended(facts: Facts, base: KnowledgeBase, now: frozenset[str]) -> list
             claims=sorted(about, key=lambda claim: claim.id)[:1],
         )
         found.append(idea_of(facts, base, "literature", draft))
-    return found
+    return [*found, *(idea_of(facts, base, "literature", draft) for draft in _own(facts, answers))]
+
+
+def _own(facts: Facts, answers: str) -> Iterator[Draft]:
+    """Recipes that the workspace brought itself and never ran, as they stand."""
+    tried = {node.recipe for node in facts.nodes.values()}
+    for name, recipe in facts.recipes.items():
+        is_whole = all(not spec.required or spec.default is not None for spec in recipe.params.values())
+        if recipe.reward_shape == "any" and name not in tried and is_whole:
+            why = "the workspace brought this recipe and has not run it"
+            yield Draft(f"{name} as it is", why, recipe.technique, name, {}, start_of(facts), answers)

@@ -30,7 +30,7 @@ MOST_SIMILAR = 5
 
 
 def lessons(session: Session, exp: str | None, *, limit: int = 50, facts: Facts | None = None) -> LessonsView:
-    """For the next child of `exp` (default: the best): ancestors, given-up siblings, similar ones, earlier workspaces."""
+    """For the next child of `exp` (default: the best), its own line and its ancestors' first."""
     known = facts or facts_of(session)
     about = exp or known.best
     if about not in known.nodes:
