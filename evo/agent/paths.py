@@ -132,14 +132,14 @@ def _targets(layout: Layout) -> Iterator[tuple[str, Path]]:
 
 
 def _fits(pattern: tuple[str, ...], target: tuple[str, ...], kind: str) -> bool:
-    """`*` leaves out names with a dot at the front, as shells do; `**` is any number of folders. A pattern that goes on
-    below the sealed folder fits too."""
+    """`*` leaves out names with a dot at the front, as shells do; `**` is any number of folders that have none. A
+    pattern that goes on below the sealed folder fits too."""
     if not target:
         return not pattern or kind == SEALED
     if not pattern:
         return False
     if pattern[0] == "**":
-        return _fits(pattern[1:], target, kind) or _fits(pattern, target[1:], kind)
+        return _fits(pattern[1:], target, kind) or (target[0][0] != "." and _fits(pattern, target[1:], kind))
     is_seen = not target[0].startswith(".") or pattern[0].startswith((".", "["))
     return is_seen and fnmatch.fnmatchcase(target[0], pattern[0]) and _fits(pattern[1:], target[1:], kind)
 

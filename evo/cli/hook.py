@@ -19,7 +19,7 @@ def hook(
         str, typer.Argument(metavar="EVENT", help="pre-tool-use, session-start, user-prompt-submit or stop.")
     ],
 ) -> Reply:
-    """evo hook session-start < payload.json
+    """evo hook session-start
 
     Answer a hook of a coding agent: its payload comes on stdin, the answer is what the client reads. No trouble of ours
     stops the client: then nothing is said.

@@ -16,6 +16,9 @@ from evo.cli.commands import BY_NAME, COMMANDS
 ROOT = Path(__file__).resolve().parents[2]
 TEXTS = [
     ROOT / "README.md",
+    ROOT / "AGENTS.md",
+    *sorted((ROOT / "plugins" / "evo").glob("*/*.md")),
+    *sorted((ROOT / "plugins" / "evo").glob("skills/*/SKILL.md")),
     *sorted((ROOT / "workspace_template").glob("*/*.md")),
     *sorted((ROOT / "recipes").glob("*/*.md")),
 ]
@@ -23,7 +26,7 @@ TEXTS = [
 
 def lines_of(text: str) -> list[str]:
     """Commands that stand alone on a line, in a block or behind four spaces, and whole `evo …` words in backticks."""
-    alone = re.findall(r"^(?:    |\$ )?(evo [^\n`]*)$", text, flags=re.MULTILINE)
+    alone = re.findall(r"^(?: {4}| {7}|\$ )?(evo [^\n`]*)$", text, flags=re.MULTILINE)
     quoted = re.findall(r"`(evo [a-z][^`]*)`", text)
     found = [line.split("  #")[0].split(" > ")[0].strip() for line in [*alone, *quoted]]
     return [line for line in found if "**" not in line]
