@@ -77,6 +77,7 @@ LIGHT = frozenset(
     {
         *("compare", "config", "diff", "discard", "discards", "failures", "frontier", "fsck", "init", "log", "new"),
         *("next", "note", "notes", "path", "recipe", "restore", "show", "status", "tree"),
+        *("ideas", "ideate", "lessons", "recommend"),
     }
 )
 """Commands that start no process but git's."""

@@ -1,0 +1,181 @@
+"""Ideas through the command line: proposed, kept, taken, scored against their outcomes; lessons that outlive a
+workspace.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from workspaces import evo, make_command_workspace, new, skilled
+
+from evo.domain.idea import Idea
+from evo.ops.ideas.facts import facts_of
+from evo.ops.ideas.ideate import due, ideate
+from evo.ops.ideas.reading import reading_of
+from evo.session import open_session
+from evo.store import ideas as store
+
+OWN = """\
+name: {name}
+technique: {name}
+init_from: parent
+params:
+  argv: {{type: str, default: "sh -c 'echo 0.6 > $EVO_CHECKPOINT_DIR/skill.txt'", tune: false}}
+  rate: {{type: float, default: 0.1, min: 0.001, max: 1}}
+"""
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A scored baseline, one experiment that gains, one that loses by an idea that promised a gain."""
+    root = make_command_workspace(tmp_path_factory.mktemp("ideas") / "ws", n=400)
+    for name in ("tuned", "other"):
+        (root / "recipes" / name).mkdir(parents=True)
+        (root / "recipes" / name / "recipe.yaml").write_text(OWN.format(name=name))
+    assert evo("run", "exp_0000", cwd=root).code == 0
+    gains = new(root, skilled(0.7), "more skill")
+    assert evo("run", gains, cwd=root).code == 0
+    return root
+
+
+def recorded(workspace: Path, idea: Idea) -> int:
+    with open_session(workspace) as session:
+        return store.add(session.db, [idea])[0].id
+
+
+def test_ideas_are_new_legal_kept_once_and_appended_as_lines(workspace: Path) -> None:
+    """A34: the fields of a line, one append a call, no idea twice, nothing that the tree has."""
+    first = evo("ideate", "--brief", "literature", cwd=workspace).data
+    assert {idea["recipe"] for idea in first["ideas"]} == {"tuned", "other"}
+    again = evo("ideate", "--brief", "literature", cwd=workspace).data
+    assert [idea["id"] for idea in again["ideas"]] == [idea["id"] for idea in first["ideas"]]
+    path = Path(first["path"])
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["id"] for line in lines] == [idea["id"] for idea in first["ideas"]]
+    asked = (
+        *("generated_at", "brief", "based_on_experiments", "title", "hypothesis", "technique", "data_source"),
+        *("est_cost", "expected_score_uplift", "rationale", "differentiation_from_existing", "references_consulted"),
+        "confidence_signals",
+    )
+    assert all(name in line for line in lines for name in asked)
+    for idea in first["ideas"]:
+        assert idea["references"] == []
+        assert "no paper is named" in idea["rationale"]
+        assert idea["low"] < idea["gain"] < idea["high"]
+
+
+def test_an_idea_is_taken_once_and_a_dropped_one_stays_away(workspace: Path) -> None:
+    listed = evo("ideate", "--brief", "literature", cwd=workspace).data["ideas"]
+    taken, dropped = (next(idea["id"] for idea in listed if idea["recipe"] == name) for name in ("tuned", "other"))
+    made = evo("ideas", "take", str(taken), "--parent", "exp_0001", cwd=workspace).data
+    assert (made["created"], made["parent"]) == (True, "exp_0001")
+    again = evo("ideas", "take", str(taken), cwd=workspace).data
+    assert (again["id"], again["created"]) == (made["id"], False)
+    shown = evo("show", made["id"], cwd=workspace).data
+    assert shown["recipe"]["technique"] == "tuned"
+    assert evo("ideas", "drop", str(dropped), "--reason", "not now", cwd=workspace).data["state"] == "dropped"
+    assert evo("ideas", "take", str(dropped), cwd=workspace).code == 4
+    assert evo("ideas", "drop", str(taken), cwd=workspace).code == 4
+    left = evo("ideate", "--brief", "literature", cwd=workspace).data["ideas"]
+    assert not {taken, dropped} & {idea["id"] for idea in left}
+    states = {idea["id"]: idea["state"] for idea in evo("ideas", "list", "--state", "all", cwd=workspace).data["ideas"]}
+    assert (states[taken], states[dropped]) == ("taken", "dropped")
+    assert evo("ideas", "show", "999", cwd=workspace).code == 3
+    assert evo("ideas", "list", "--state", "opne", cwd=workspace).code == 2
+
+
+def test_outcomes_calibrate_and_refute(workspace: Path) -> None:
+    """A promise of a gain whose experiment clearly loses is refuted; one that holds is covered."""
+    argv = skilled(0.2).removeprefix("argv=")
+    bad = Idea("worse", "frontier_extrapolation", "command", "it gains", "exp_0000", "command", {"argv": argv}, 0.05)
+    bad_id = recorded(workspace, Idea(**{**vars(bad), "low": 0.0, "high": 0.1}))
+    good = Idea(**{**vars(bad), "title": "better", "patch": {"argv": skilled(0.71).removeprefix("argv=")}})
+    good_id = recorded(workspace, Idea(**{**vars(good), "gain": 0.3, "low": 0.1, "high": 0.5}))
+    for id in (bad_id, good_id):
+        name = evo("ideas", "take", str(id), cwd=workspace).data["id"]
+        assert evo("run", name, cwd=workspace).code == 0
+    found = evo("ideas", "calibration", cwd=workspace).data
+    part = next(part for part in found["briefs"] if part["brief"] == "frontier_extrapolation")
+    assert (part["n"], part["refuted"], part["coverage"]) == (2, 1, 0.5)
+    outcomes = {outcome["id"]: outcome for outcome in found["outcomes"]}
+    assert outcomes[bad_id]["state"] == "refuted"
+    assert outcomes[good_id]["covered"]
+    assert outcomes[good_id]["state"] == "taken"
+    assert evo("ideas", "show", str(bad_id), cwd=workspace).data["reason"]
+
+
+def test_words_are_set_against_the_tree_and_the_knowledge_base(workspace: Path) -> None:
+    done = evo("ideas", "check", "more skill", cwd=workspace).data
+    assert done["tree"][0]["id"] == "exp_0001"
+    assert done["novelty"] < 0.3
+    assert "probably done" in done["verdict"]
+    fresh = evo("ideas", "check", "clip the ratio higher against entropy collapse", cwd=workspace).data
+    assert fresh["novelty"] > 0.8
+    assert fresh["knowledge"][0]["status"] == "verified"
+    assert evo("ideas", "check", " ", cwd=workspace).code == 2
+
+
+def test_a_node_stores_technique_and_reward_shape_and_recommend_asks_for_the_reward_first(workspace: Path) -> None:
+    """A1: reward before technique; the recipe of a node says both."""
+    pairs = evo("recommend", "--shape", "pairs", cwd=workspace).data
+    assert [each["technique"] for each in pairs["techniques"]] == ["dpo", "kto", "orpo"]
+    assert evo("recommend", "--shape", "pair", cwd=workspace).code == 2
+    (workspace / "data" / "preferences.jsonl").write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}\n')
+    assert evo("recommend", cwd=workspace).data["shapes"] == ["pairs"]
+    (workspace / "data" / "preferences.jsonl").unlink()
+    with open_session(workspace, readonly=True) as session:
+        facts = facts_of(session)
+    assert facts.nodes["exp_0001"].technique == "command"
+    assert facts.recipes["command"].reward_shape == "any"
+
+
+def test_a_planner_reads_background_whole_and_the_end_of_the_running_notes(workspace: Path) -> None:
+    """C7: BACKGROUND untruncated, the last 5000 characters of AGENT_CONTEXT, PLAN, failures with what was expected."""
+    background = "ground " * 5000
+    (workspace / "BACKGROUND.md").write_text(background)
+    (workspace / "AGENT_CONTEXT.md").write_text("old " * 5000 + "newest")
+    (workspace / "PLAN.md").write_text("first this")
+    with open_session(workspace, readonly=True) as session:
+        reading = reading_of(session, best="exp_0001")
+    assert reading.background == background
+    assert (len(reading.context), reading.context[-6:], reading.plan) == (5000, "newest", "first this")
+    assert reading.failures
+    assert all(item.input and item.expected and item.actual for item in reading.failures)
+
+
+def test_a_brief_that_was_asked_is_not_due_again(workspace: Path) -> None:
+    """A4: once before the first experiment; the history is kept with the tree."""
+    with open_session(workspace) as session:
+        ideate(session, "literature", 1)
+        assert due(session) is None
+
+
+def test_lessons_come_back_in_another_workspace_of_the_same_kind_with_their_origin(
+    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Written and derived lines, near ones first; a new workspace recalls those of earlier ones at init."""
+    monkeypatch.setenv("EVO_LESSONS", str(tmp_path / "lessons.db"))
+    assert evo("note", "exp_0001", "--insight", "skill is all it takes", cwd=workspace).code == 0
+    here = evo("lessons", "exp_0001", cwd=workspace).data
+    own = next(lesson for lesson in here["lessons"] if lesson["relation"] == "own")
+    assert (own["text"], own["is_derived"]) == ("skill is all it takes", False)
+    other = make_command_workspace(tmp_path / "later")
+    found = evo("lessons", cwd=other).data["lessons"]
+    recalled = next(lesson for lesson in found if lesson["text"] == "skill is all it takes")
+    assert recalled["relation"] == "earlier workspace"
+    assert recalled["origin"].startswith("ws, ")
+    monkeypatch.setenv("EVO_LESSONS", "none")
+    apart = make_command_workspace(tmp_path / "apart")
+    assert evo("lessons", cwd=apart).data["lessons"] == []
+
+
+def test_a_store_of_lessons_that_cannot_be_opened_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "lessons.db"
+    broken.write_text("this is no database, and long enough to be seen as none" * 50)
+    monkeypatch.setenv("EVO_LESSONS", str(broken))
+    root = make_command_workspace(tmp_path / "ws")
+    assert evo("lessons", cwd=root).data["lessons"] == []
