@@ -32,7 +32,7 @@ def loop(
         str | None, typer.Option("--until", help="target (certified), budget, stall:K rounds without gain, or never.")
     ] = None,
     ideator: Annotated[
-        str, typer.Option("--ideator", help="Where ideas come from: kb, anthropic or none.", show_default="kb")
+        str, typer.Option("--ideator", help="Where ideas come from: kb, anthropic or none. Default: ideas.source.")
     ] = "",
     policy: Annotated[
         str, typer.Option("--policy", help="Who chooses parents; iid: independent draws below the base.")
@@ -57,7 +57,7 @@ def loop(
     if ideator not in ("", "kb", "none") and (problem := registry.problem("source", ideator)):
         raise UsageError(f"--ideator: {problem}", hint="or kb, or none")
     with open_session() as session:
-        asked = LoopOptions(experiments, until or "", workers or 0, ideator or "kb", policy, parted(recipes), seed or 0)
+        asked = LoopOptions(experiments, until or "", workers or 0, ideator, policy, parted(recipes), seed or 0)
         given = {"experiments": experiments, "until": until, "workers": workers, "ideator": ideator, "policy": policy}
         given |= {"recipes": recipes, "seed": seed}
         said = frozenset(name for name, value in given.items() if value not in (None, ""))
@@ -81,7 +81,7 @@ def options_of(session: Session, asked: LoopOptions) -> LoopOptions:
         experiments=number,
         until=until,
         workers=asked.workers or settings.run.slots,
-        ideator=asked.ideator,
+        ideator=asked.ideator or settings.ideas.source,
         policy=asked.policy,
         recipes=asked.recipes,
         seed=asked.seed or settings.search.seed,

@@ -35,7 +35,9 @@ EXTRAS = {
     "wandb": ("wandb",),
     "trackio": ("trackio",),
     "mlflow": ("mlflow-skinny",),
+    "ideas": ("anthropic", "tenacity"),
 }
+KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
 
 
 def examine(folder: Path) -> DoctorView:
@@ -126,6 +128,7 @@ def _contents(session: Session) -> Iterator[CheckView]:
     yield from _asked_isolation(session)
     yield _model(session)
     yield _server(session)
+    yield _ideas(session)
     try:
         status, _ = data.status(session)
     except EvoError as error:
@@ -155,6 +158,20 @@ def _server(session: Session) -> CheckView:
     now = state_of(place).state if has_keeper(place) else "asleep"
     use = "" if is_wanted else "; not used: eval.backend is " + session.config.eval.backend
     return CheckView("inference server", True, f"vllm {found.vllm}, torch {found.torch}: {now}{use}")
+
+
+def _ideas(session: Session) -> CheckView:
+    """Who proposes; nobody is asked."""
+    asked = session.config.ideas
+    network = "the network is off" if asked.network == "off" else "arXiv, Hugging Face and GitHub are asked"
+    if asked.source == "kb":
+        return CheckView("ideas", True, f"rules and knowledge base; {network}")
+    lacking = [name for name in EXTRAS["ideas"] if not _version(name)]
+    key = next((name for name in KEYS if os.environ.get(name)), "")
+    found = f"{asked.source}, {asked.model}; {key or 'no key'}; {network}"
+    problem = f"pip install 'evo-tree[ideas]' ({', '.join(lacking)})" if lacking else f"set {KEYS[0]}"
+    is_ready = bool(key) and not lacking and asked.network != "off"
+    return CheckView("ideas", is_ready, found, problem if lacking or not key else "evo config unset ideas.network")
 
 
 def _model(session: Session) -> CheckView:

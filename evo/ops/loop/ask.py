@@ -26,10 +26,14 @@ def asked_idea(session: Session, loop: Loop, known: list[Ground], move: Proposal
         return None
     try:
         called = due(session)
-        ideas = [] if called is None else ideate(session, called.brief, asked=panel(session, loop.options.ideator))
+        if called is None:
+            return None
+        advisers = panel(session, loop.options.ideator)
+        ideas, problems = ideate(session, called.brief, asked=advisers), advisers.warnings()
     except EvoError as error:
-        events.append(session.db, "loop_not_advised", data={"loop": loop.id, "why": error.message})
-        return None
+        ideas, problems = [], [error.message]
+    for why in problems:
+        events.append(session.db, "loop_not_advised", data={"loop": loop.id, "why": why})
     return next((offer for idea in ideas if (offer := worth_trying(idea, known, move))), None)
 
 
