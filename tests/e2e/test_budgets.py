@@ -154,3 +154,24 @@ def test_every_reply_about_the_tree_says_what_is_left(workspace: Path) -> None:
     ):
         said = evo_here(f"{line} --json", cwd=workspace).document
         assert said.get("budget", {}).get("attempts") == {"cap": 3, "spent": 0, "reserved": 0, "left": 3}, line
+
+
+def test_a_loop_of_two_workers_ends_where_the_cap_is(workspace: Path) -> None:
+    """The loop ends with exit 8 when they are spent, and begins nothing when it is called again."""
+    cap(workspace, "attempts", 2)
+    page = workspace / "recipes" / "page"
+    page.mkdir(parents=True)
+    (page / "recipe.yaml").write_text(
+        "name: page\ntechnique: page\nparams:\n  skill: {type: float, default: 0.5, min: 0.1, max: 1, doc: how good}\n"
+    )
+    (page / "train.py").write_text(
+        "import evo.recipe\n"
+        "run = evo.recipe.current()\n"
+        "(run.output_dir / 'skill.txt').write_text(str(run.params['skill']))\n"
+        "run.finish(run.output_dir)\n"
+    )
+    assert evo_here("config set run.smoke never", cwd=workspace).code == 0
+    for _ in range(2):
+        ended = evo("loop", "--experiments", "5", "--workers", "2", "--recipes", "page", cwd=workspace)
+        assert (ended.code, ended.error["code"]) == (8, "budget"), ended.out
+        assert ended.document["budget"]["attempts"] == {"cap": 2, "spent": 2, "reserved": 0, "left": 0}
