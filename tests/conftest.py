@@ -14,6 +14,7 @@ import pytest
 from evo.store import db as database
 from evo.store import experiments
 
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # and none asks the network, but for a service of its own
 os.environ["EVO_LESSONS"] = "none"  # no test reads or writes what this person's workspaces have learnt
 
 

@@ -10,6 +10,7 @@ from evo.cli.options import leaf
 from evo.domain.idea_views import IdeasView
 from evo.domain.views import Hint, Reply
 from evo.ops.ideas.ideate import brief_for, ideate, parse_brief
+from evo.ops.ideas.sources import panel
 from evo.ops.ideas.views import idea_view
 from evo.session import open_session
 
@@ -26,6 +27,9 @@ def ideate_(
         ),
     ] = None,
     k: Annotated[int, typer.Option("-k", min=1, max=50, help="How many.")] = 5,
+    source: Annotated[
+        str, typer.Option("--source", help="kb or anthropic: who proposes beside the rules. Default: ideas.source.")
+    ] = "",
 ) -> Reply:
     """evo ideate --brief literature -k 5
 
@@ -34,10 +38,11 @@ def ideate_(
     chosen = None if brief is None else parse_brief(brief)
     with open_session() as session:
         name, why = (chosen, "asked for") if chosen is not None else brief_for(session)
-        found = ideate(session, name, k)
+        asked = panel(session, source, is_needed=bool(source))
+        found = ideate(session, name, k, asked=asked)
         path = str(session.layout.reports / "ideas.jsonl")
     view = IdeasView([idea_view(one) for one in found], brief=name, why=why, path=path)
     first = next((one for one in found if one.idea.recipe and one.state == "open"), None)
     hints = (Hint(f"evo ideas take {first.id}", first.idea.title),) if first else ()
     warnings = () if found else (f"nothing new for {name}: another brief, or `evo frontier`",)
-    return Reply(view, hints, warnings)
+    return Reply(view, hints, (*asked.warnings(), *warnings))
