@@ -20,7 +20,7 @@ TRAINING = (
     *("C17", "E3", "E4", "E5", "E6", "E10"),
 )
 SEALED = ("A16", "A17", "A18", "A19", "A20", "A22", "A28", "A29", "A35", "C13", "D15")
-AGENTS = ("A2", "A21", "D1", "D2", "D3", "D13", "D14", "D17")
+AGENTS = ("A2", "A21", "D1", "D2", "D3", "D13", "D14", "D17", "D18")
 
 
 def test_each_row_is_named_by_a_test() -> None:
