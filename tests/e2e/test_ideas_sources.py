@@ -14,7 +14,7 @@ import anthropic_stub as stub
 import pytest
 from anthropic_stub import KEY, Anthropic, anthropic_api, proposal
 from papers_stub import DPO, PAPERS, Literature, literature
-from workspaces import make_command_workspace
+from workspaces import evo_apart, make_command_workspace
 
 from evo.domain.idea import RecordedIdea
 from evo.errors import BudgetSpent, NotFound, Refused
@@ -286,3 +286,22 @@ def test_without_a_model_a_paper_stands_beside_an_idea_and_becomes_none(
     assert [path.partition("?")[0] for path in papers.asked] == ["/arxiv/query", "/api/papers/search"]
     assert [one.id for one in online.ideas] == [one.id for one in offline.ideas]
     assert not api.asked
+
+
+def test_the_command_asks_whom_it_is_told_to(workspace: Path, api: Anthropic, papers: Literature) -> None:
+    """A4: with its exit codes: 8 where the budget pays for no answer, 0 with a warning where the service is lost."""
+    environment = {**papers.environment, **api.environment}
+    api.proposals = [proposal(settings=[{"name": "beta", "value": "0.91"}])]
+    words = ("ideate", "--brief", "literature", "-k", "40", "--source")
+    answer = evo_apart(*words, "anthropic", cwd=workspace, **environment)
+    assert "anthropic" in [one["source"] for one in answer.data["ideas"]]
+    assert KEY not in answer.out + answer.err
+    api.script = [stub.DENIED]
+    answer = evo_apart(*words, "anthropic", cwd=workspace, **environment)
+    assert answer.code == 0
+    assert "401" in " ".join(answer.document["warnings"])
+    assert KEY not in answer.out + answer.err
+    capped = {"EVO_BUDGET_LLM_TOKENS": str(spent(workspace).llm_tokens + 1000)}
+    answer = evo_apart(*words, "anthropic", cwd=workspace, **environment, **capped)
+    assert (answer.code, answer.error["code"]) == (8, "budget")
+    assert evo_apart(*words, "oracle", cwd=workspace).code == 3
