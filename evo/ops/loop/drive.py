@@ -169,6 +169,8 @@ class Driver:
         self.session, self.loop, self.request, self.tell = session, begun, request, tell
         self.crew = Crew(session.layout.root, pages.home(session) / "workers", size=begun.options.workers)
         self.again: dict[int, int] = {}
+        self.before = {pick.k for pick in picks_of(session, begun) if not pick.is_open}
+        """Ended before this process: what they failed of may be mended."""
         self.spent = ""
         self.blocked = ""
 
@@ -176,6 +178,7 @@ class Driver:
         """Why the loop is done. Refused, BudgetSpent: why it cannot go on."""
         try:
             self.baseline()
+            stop.checked(self.session, self.loop.options)
             self.take_up()
             while not (self.crew.is_idle and self.has_ended()):
                 for done in self.crew.reap():
@@ -228,7 +231,7 @@ class Driver:
             picks = self.picks()
             if stop.is_over(self.session, self.loop.options, picks):
                 return
-            self.blocked = stop.stuck(picks)
+            self.blocked = stop.stuck([pick for pick in picks if pick.k not in self.before])
             found = None if self.blocked else plan_one(self.session, self.loop, picks)
             if found is not None:
                 self.start(loops.plan(self.session.db, self.loop.id, found.kind, found.plan))

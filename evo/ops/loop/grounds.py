@@ -51,7 +51,7 @@ def grounds(session: Session, names: list[str]) -> list[Ground]:
             f"recipe {still[0]} has no parameter with a range that a loop could move",
             hint=f"evo recipe copy {still[0]}, then give its params min and max in recipe.yaml",
         )
-    return [ground for ground in found if ground.space.axes and ground.fixed is not None]
+    return [ground for ground in found if ground.space.axes]
 
 
 def usual(session: Session, known: list[Experiment]) -> list[str]:
@@ -83,7 +83,7 @@ def ground_of(session: Session, name: str, known: list[Experiment]) -> Ground:
         gain = one.gain if counts and not one.is_regressed else None
         seen.append(Observation(dict(one.params), gain, one.gain_var or 0.0))
         above.append(Observation(dict(one.params), None if gain is None else gain - start, one.gain_var or 0.0))
-    return Ground(name, config, space, seen, above, running, fixed_of(config, of_recipe))
+    return Ground(name, config, space, seen, above, running, fixed_of(config, of_recipe) if space.axes else {})
 
 
 def fixed_of(config: RecipeConfig, used: list[Experiment]) -> dict[str, Any]:

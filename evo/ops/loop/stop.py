@@ -29,11 +29,17 @@ def checked(session: Session, options: LoopOptions) -> LoopOptions:
     if until == "target":
         if session.config.loop.target is None:
             raise UsageError("--until target: there is no target", hint="evo config set loop.target 0.8")
-        if why := why_gate_is_off(session):
-            raise UsageError(f"--until target needs a certificate, and {why}", hint="--until budget")
+        refuse_without_gate(session)
     if until == "never" and options.experiments is not None:
         raise UsageError("--until never has no end: --experiments would be one", hint="leave one of the two out")
     return options
+
+
+def refuse_without_gate(session: Session) -> None:
+    """Before the baseline has its score nothing is known of held-out items; the loop asks again after it."""
+    is_new = experiments.get(session.db, ROOT).score_mean is None and session.config.gate.mode != "none"
+    if not is_new and (why := why_gate_is_off(session)):
+        raise UsageError(f"--until target needs a certificate, and {why}", hint="--until budget")
 
 
 def is_over(session: Session, options: LoopOptions, picks: list[Pick]) -> str:

@@ -1,0 +1,147 @@
+"""`evo loop` through the real command line: what it makes, when it stops, what it leaves for people, and what not."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from looping import PAGE, heartbeat, journal, make_loop_workspace, write_recipe
+from workspaces import Answer, clean_environment, evo, evo_here
+
+KEYLESS = "--ideator none"
+
+
+def git(workspace: Path, *words: str) -> str:
+    return subprocess.run(["git", *words], cwd=workspace, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture(scope="module")
+def looped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Answer, bytes]:
+    """A loop of six by two workers, beside somebody's own staged work; and evo.yaml as it was before."""
+    workspace = make_loop_workspace(tmp_path_factory.mktemp("loop") / "ws")
+    (workspace / "mine.txt").write_text("half done")
+    git(workspace, "add", "mine.txt")
+    before = (workspace / "evo.yaml").read_bytes()
+    (workspace / "PLAN.md").write_text("# Plan\n\nFirst the rate, says Ada.\n")
+    answer = evo_here(f"loop --experiments 6 --workers 2 {KEYLESS} --json", cwd=workspace)
+    return workspace, answer, before
+
+
+def test_c5_a_loop_plans_runs_and_stops_at_its_number(looped: tuple[Path, Answer, bytes]) -> None:
+    """C5, E1: plan, train, evaluate, gate, and the next plan from what came out; beside every gain what random draws
+    would have been expected to give."""
+    workspace, answer, _ = looped
+    data = answer.data
+    assert (data["status"], data["experiments"], data["reason"]) == ("completed", 6, "6 experiments made")
+    assert evo_here("status --json", cwd=workspace).data["experiments"] == 7
+    later = [pick for pick in data["picks"] if "expected" in pick["why"]]
+    assert later, "no pick followed the results"
+    assert "rate" in json.dumps([pick["why"] for pick in data["picks"]])
+    assert all(pick["expected_of_draws"] is not None for pick in data["picks"][2:])
+    assert data["gain"] == max(pick["gain"] for pick in data["picks"])
+    again = evo_here(f"loop --experiments 6 --workers 2 {KEYLESS} --json", cwd=workspace).data
+    assert (again["id"], again["experiments"]) == (data["id"], 6), "a loop at its end starts nothing"
+
+
+def test_c6_a_plan_is_for_one_iteration_and_changes_no_setting(looped: tuple[Path, Answer, bytes]) -> None:
+    """C6: hypothesis and settings of this iteration only; evo.yaml and the recipe stay as they were."""
+    workspace, _, before = looped
+    rows = journal(workspace)
+    assert all(row["hypothesis"] and row["why"] for row in rows)
+    assert len({json.dumps(row["settings"], sort_keys=True) for row in rows}) == 6
+    assert (workspace / "evo.yaml").read_bytes() == before
+    shown = evo_here(f"show {rows[-1]['experiment']} --json", cwd=workspace).data["recipe"]["params"]
+    assert rows[-1]["settings"].items() <= shown.items()  # type: ignore[attr-defined]
+
+
+def test_c7_pages_for_people_are_kept_up_to_date(looped: tuple[Path, Answer, bytes]) -> None:
+    """C7, C8: AGENT_CONTEXT.md has every iteration, PLAN.md the state under what a person wrote."""
+    workspace, answer, _ = looped
+    context, plan = ((workspace / name).read_text() for name in ("AGENT_CONTEXT.md", "PLAN.md"))
+    assert all(f"| {pick['experiment']} |" in context for pick in answer.data["picks"])
+    assert plan.startswith("# Plan\n\nFirst the rate, says Ada.\n")
+    assert "completed (6 experiments made)" in plan
+
+
+def test_c8_one_commit_an_iteration_and_nobody_elses_work_in_it(looped: tuple[Path, Answer, bytes]) -> None:
+    """C8: journal, heartbeat, `iter N: x% — hypothesis`, with the experiment and the hash of its weights."""
+    workspace, answer, _ = looped
+    beat = heartbeat(workspace)
+    assert beat.keys() == {"iteration", "status", "score", "timestamp", "error"}
+    assert (beat["status"], beat["score"], beat["error"]) == ("completed", answer.data["score"]["mean"], None)
+    assert sorted(row["iteration"] for row in journal(workspace)) == list(range(1, 7))  # type: ignore[type-var]
+    subjects = [line for line in git(workspace, "log", "--format=%s").splitlines() if line.startswith("iter ")]
+    assert sorted(line.split(":")[0] for line in subjects) == [f"iter {k}" for k in range(1, 7)]
+    assert all("% — cube" in line and len(line.split("— ")[1]) <= 60 for line in subjects)
+    files = git(workspace, "log", "--name-only", "--format=", "--grep=^iter ").split()
+    assert set(files) == {"AGENT_CONTEXT.md", "PLAN.md", "experiments.jsonl"}
+    assert "mine.txt" in git(workspace, "diff", "--cached", "--name-only")
+    body = git(workspace, "log", "-1", "--format=%B", "--grep=^iter ")
+    assert "Evo-Weights: " in body
+    assert "Evo-Experiment: exp_" in body
+
+
+def test_d16_without_a_target_no_score_ends_it_and_blocked_is_not_complete(tmp_path: Path) -> None:
+    """D16: no target, no stop condition; failures alike end the loop as an error, and it can go on afterwards."""
+    workspace = make_loop_workspace(tmp_path / "ws", n=60, fails=True)
+    refused = evo_here(f"loop --until target {KEYLESS} --json", cwd=workspace)
+    assert (refused.code, "there is no target" in refused.error["message"]) == (2, True)
+    assert evo_here("loop --until never --experiments 3 --json", cwd=workspace).code == 2
+    blocked = evo_here(f"loop --experiments 12 --workers 2 {KEYLESS} --json", cwd=workspace)
+    assert blocked.code == 4, blocked.out
+    assert "failed alike" in blocked.error["message"]
+    assert heartbeat(workspace)["status"] == "error"
+    assert "blocked" in str(heartbeat(workspace)["error"])
+    made = evo_here("status --json", cwd=workspace).data["experiments"]
+    assert made < 12
+    write_recipe(workspace, "cube", PAGE.replace("PAUSE", "0").replace("FAILS", "False"))
+    done = evo_here(f"loop --experiments {made} {KEYLESS} --json", cwd=workspace).data
+    assert (done["id"], done["status"], done["experiments"]) == (1, "completed", made)
+
+
+@pytest.mark.slow
+def test_c14_a_stopped_loop_ends_its_runs_and_goes_on_later(tmp_path: Path) -> None:
+    """C14: SIGTERM ends runs and loop, the heartbeat says why, and the next call finishes the same picks."""
+    workspace = make_loop_workspace(tmp_path / "ws", "run.grace-s=0.2", n=60, pause=1.5)
+    assert evo("run", "exp_0000", cwd=workspace).code == 0
+    words = [sys.executable, "-m", "evo", "loop", "-n", "2", "--workers", "2", "--ideator", "none", "--json"]
+    loop = subprocess.Popen(words, cwd=workspace, env=clean_environment(), stdout=subprocess.PIPE)
+    while len(evo_here("status --json", cwd=workspace).data["running"]) < 2:
+        assert loop.poll() is None
+        time.sleep(0.05)
+    os.kill(loop.pid, signal.SIGTERM)
+    out, _ = loop.communicate(timeout=30)
+    assert json.loads(out)["data"]["status"] == "stopped"
+    assert evo_here("status --json", cwd=workspace).data["running"] == []
+    assert heartbeat(workspace)["status"] == "error"
+    write_recipe(workspace, "cube", PAGE.replace("PAUSE", "0").replace("FAILS", "False"))
+    done = evo_here("loop --json", cwd=workspace).data
+    assert (done["id"], done["status"], done["experiments"]) == (1, "completed", 2)
+    assert all(pick["outcome"] == "scored" for pick in done["picks"])
+
+
+def test_a_target_needs_a_certificate(tmp_path: Path) -> None:
+    """C5: it stops at the first certified experiment on the target's side, before its number is reached."""
+    workspace = make_loop_workspace(tmp_path / "ws", "loop.target=0.45", n=300)
+    done = evo_here(f"loop --experiments 12 {KEYLESS} --json", cwd=workspace).data
+    assert done["status"] == "completed"
+    assert "certified" in done["reason"]
+    assert done["experiments"] < 12
+    assert done["committed"] != "exp_0000"
+
+
+def test_words_that_make_no_sense_are_refused(looped: tuple[Path, Answer, bytes]) -> None:
+    for words, said in (
+        ("--until stall:0", "not a stop policy"), ("--policy best", "no policy named"),
+        ("--ideator oracle", "no source named"), ("--recipes cuba", "no recipe named"),
+        ("--fresh --recipes command", "no parameter with a range"),
+    ):  # fmt: skip
+        answer = evo_here(f"loop {words} --json", cwd=looped[0])
+        assert answer.code in (2, 3), words
+        assert said in answer.error["message"], answer.error
