@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from evo.ops.checks.diagnose import chance_of, dev_items
 from evo.session import Session
 from evo.store import gate_rows, meta, nodes, results, whole
 from evo.workspace.mission import read_mission
-from evo.workspace.recipes import find_recipe, names, own_names
+from evo.workspace.recipes import find_folder, find_recipe, keep, names, own_names, recalled
 
 FLAT = 0.01
 """Standard deviation of a group's rewards under which no answer is better than another."""
@@ -66,11 +67,18 @@ def recipes_of(session: Session) -> dict[str, RecipeFacts]:
     found = {}
     for name in dict.fromkeys([*own, *known]):
         try:
-            config = find_recipe(session.layout, name).config
+            config = recalled(session.layout, name) or find_recipe(session.layout, name).config
         except EvoError:  # a recipe that cannot be read proposes nothing; `evo recipe check` says why
             continue
         found[name] = recipe_facts(name, config)
     return found
+
+
+def keep_recipes(session: Session) -> None:
+    """Validated copies of all recipes, so that they are parsed once and not whenever facts are asked for."""
+    for name in names(session.layout):
+        with suppress(EvoError):
+            keep(session.layout, find_folder(session.layout, name))
 
 
 def recipe_facts(name: str, config: RecipeConfig) -> RecipeFacts:

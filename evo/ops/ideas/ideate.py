@@ -20,7 +20,7 @@ from evo.ideas.source import Source
 from evo.ideas.triggers import Asked, Due, due_brief, fitting_brief, standing
 from evo.lightdata import replace
 from evo.ops.ideas.calibration import settle_outcomes
-from evo.ops.ideas.facts import facts_of
+from evo.ops.ideas.facts import facts_of, keep_recipes
 from evo.ops.ideas.ledger import append
 from evo.ops.ideas.reading import reading_of
 from evo.ops.ideas.sources import NOBODY, Panel, panel, searched
@@ -36,6 +36,7 @@ HISTORY = "ideation"
 def ideate(session: Session, brief: Brief, k: int = 5, *, asked: Panel | None = None) -> list[RecordedIdea]:
     """The best `k` ideas, best first, as they stand in the store. `asked`: who proposes beside the rules and checks
     references; None: nobody but the rules, and the libraries."""
+    keep_recipes(session)
     facts = facts_of(session)
     settle_outcomes(session, facts)
     asked = asked or panel(session, NOBODY)
