@@ -23,8 +23,8 @@ JSON_TYPES = {"int": "integer", "int range": "integer", "float": "number", "floa
 
 @dataclass(frozen=True)
 class Tool:
-    """`always`: options that every call has. `without`: those that no call can have. `defaults`: other ones than the
-    command's. `about` follows its help."""
+    """`command`: one word, or two of a group. `always`: options that every call has. `without`: those that no call can
+    have. `defaults`: other ones than the command's. `about` follows its help."""
 
     command: str
     reads: bool = False
@@ -34,13 +34,14 @@ class Tool:
     about: str = ""
 
 
-_TABLE = (
+_TOOLS = (
     Tool("status", reads=True),
     Tool("tree", reads=True),
     Tool("show", reads=True),
     Tool("brief", reads=True, about="Read it first, and again whenever your context was cut."),
     Tool("next", reads=True),
     Tool("ideate"),
+    Tool("ideas take"),
     Tool("new"),
     Tool(
         "run",
@@ -57,8 +58,9 @@ _TABLE = (
     Tool("discard"),
     Tool("note"),
     Tool("diagnose", without=frozenset({"format", "shots", "items"})),
+    Tool("ack"),
 )
-TOOLS = {tool.command: tool for tool in _TABLE if tool.command in BY_NAME}
+TOOLS = {tool.command.replace(" ", "-"): tool for tool in _TOOLS}
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,9 @@ def options(name: str) -> dict[str, Option]:
 
 
 def _parser(name: str) -> Any:
-    return typer.main.get_command(import_module(f"evo.cli.{BY_NAME[name].module}").app)
+    word, *below = TOOLS[name].command.split()
+    parser: Any = typer.main.get_command(import_module(f"evo.cli.{BY_NAME[word].module}").app)
+    return parser.commands[below[0]] if below else parser
 
 
 def _option(param: Any) -> Option:
@@ -104,7 +108,7 @@ def _option(param: Any) -> Option:
 def description(name: str) -> str:
     """What the command's help says, without the example."""
     _, _, about = inspect.cleandoc(_parser(name).help or "").partition("\n\n")
-    return " ".join(f"{about or BY_NAME[name].help} {TOOLS[name].about}".split())
+    return " ".join(f"{about} {TOOLS[name].about}".split())
 
 
 def input_schema(name: str) -> dict[str, Any]:
@@ -128,7 +132,7 @@ def words(name: str, arguments: Mapping[str, object]) -> list[str]:
     bare = [
         str(value) for key in known if not known[key].flag and key in told for value in _values(known[key], told[key])
     ]
-    return [name, *TOOLS[name].always, *flagged, *(["--", *bare] if bare else [])]
+    return [*TOOLS[name].command.split(), *TOOLS[name].always, *flagged, *(["--", *bare] if bare else [])]
 
 
 def _spelled(option: Option, value: object) -> Iterator[str]:

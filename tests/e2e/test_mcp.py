@@ -21,7 +21,7 @@ from evo.agent.tools import TOOLS, input_schema, words
 from evo.cli.commands import BY_NAME
 
 ASKED = {"status", "tree", "show", "brief", "next", "new", "run", "wait", "diff", "failures", "discard", "note",
-         "diagnose", "ideate"}  # fmt: skip
+         "diagnose", "ideate", "ideas-take", "ack"}  # fmt: skip
 ENDLESS = "argv=sleep 60"
 SLOWLY = """argv=sh -c 'sleep 1.6; echo 0.9 > "$EVO_CHECKPOINT_DIR/skill.txt"'"""
 
@@ -88,7 +88,7 @@ def test_a_client_grows_a_node_and_reads_what_the_command_line_prints(workspace:
             return found
 
         listed = (await client.list_tools()).tools
-        assert {tool.name for tool in listed} == set(TOOLS) >= ASKED
+        assert {tool.name for tool in listed} == set(TOOLS) == ASKED
         assert all(tool.description and tool.output_schema for tool in listed)
 
         about = {"recipe": "command", "parent": "exp_0000", "hypothesis": "gains 0.3 or more", "set": [SLOWLY]}
@@ -117,6 +117,8 @@ def test_a_client_grows_a_node_and_reads_what_the_command_line_prints(workspace:
             ("show", {"exp": "exp_0099"}, "show exp_0099"),
             ("discard", {"exp": "exp_0001", "reason": "no"}, "discard exp_0001 --reason no"),
             ("wait", {"for": "gpus"}, "wait --for gpus"),
+            ("ideas-take", {"id": 99}, "ideas take 99"),
+            ("ack", {"id": 99}, "ack 99"),
         ):
             ours = await call(name, **arguments)
             theirs = document(workspace, line)
@@ -262,6 +264,7 @@ def test_the_schemas_are_the_parsers(workspace: Path) -> None:
     assert input_schema("run")["properties"]["next"]["type"] == "boolean"
     assert not {"detach", "executor"} & set(input_schema("run")["properties"])
     assert words("ideate", {"k": 3, "brief": "control"}) == ["ideate", "-k3", "--brief=control"]
+    assert words("ideas-take", {"id": 3, "parent": "exp_0001"}) == ["ideas", "take", "--parent=exp_0001", "--", "3"]
     assert words("run", {"exp": 7, "rerun": False}) == ["run", "--detach", "--", "7"]
     assert words("wait", {"exp": ["1", "-2"]}) == ["wait", "--timeout=50", "--", "1", "-2"]
 
