@@ -117,6 +117,8 @@ class BriefView:
     method_log: list[str]
     """A line for each of the newest experiments, oldest first: dataset, method, constraint, hyperparameters."""
     next: list[Hint]
+    lessons: list[str] = field(default_factory=list)
+    """What was learnt that bears on the next child of the best experiment; `evo lessons` has all of it."""
     truncated: list[str] = field(default_factory=list)
     """Fields of which there is more."""
 

@@ -73,6 +73,8 @@ class Node:
     readings: list[str] = field(default_factory=list)
     insight: str = ""
     commit: str | None = None
+    reason: str = ""
+    """Why it was discarded, in somebody's words."""
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,6 @@ more than the interval does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from evo.domain.experiment import ROOT
 from evo.ideas.facts import Facts, Node
 from evo.ideas.novelty import said
@@ -16,22 +14,28 @@ Z = 1.96
 MOST_SETTINGS = 4
 
 
-def insight_of(facts: Facts, id: str, *, findings: Sequence[str] = ()) -> str:
+def insight_of(facts: Facts, id: str) -> str:
     """What was written, else what the facts give; empty for what has not ended."""
     node = facts.nodes[id]
     if node.insight or id == ROOT:
         return node.insight
-    what = f"{node.technique or node.recipe} with {changed(facts, node)}"
-    if node.failure and node.score is None:
-        return f"{what}: failed ({node.failure})"
-    if node.is_noop:
-        return f"{what}: no-op, the weights did not change"
-    if node.is_regressed:
-        return f"{what}: worse than {node.parent} by mid-evaluation, and ended there"
-    if node.delta is None:
-        return f"{what}: {node.state}" if node.state in ("contaminated", "discarded") else ""
-    found = f"; {', '.join(dict.fromkeys([*node.readings, *findings]))}" if node.readings or findings else ""
-    return f"{what}: {verdict(node)}{found}"
+    how = outcome(node)
+    return f"{node.technique or node.recipe} with {changed(facts, node)}: {how}" if how else ""
+
+
+def outcome(node: Node) -> str:
+    """How it ended, in words; empty for what has not."""
+    readings = f"; {', '.join(dict.fromkeys(node.readings))}" if node.readings else ""
+    scored = "" if node.delta is None else f"{verdict(node)}{readings}"
+    known = (
+        (node.state == "discarded", f"{scored}; discarded: {node.reason}".removeprefix("; ")),
+        (node.failure and node.score is None, f"failed ({node.failure})"),
+        (node.is_noop, "no-op, the weights did not change"),
+        (node.is_regressed, f"worse than {node.parent} by mid-evaluation, and ended there"),
+        (scored, scored),
+        (node.state == "contaminated", "contaminated"),
+    )
+    return next((words for holds, words in known if holds), "")
 
 
 def verdict(node: Node) -> str:

@@ -17,6 +17,7 @@ from evo.domain.views import Hint, PickView, Reply, as_data
 from evo.lightdata import replace
 from evo.report.best import best_of
 from evo.report.budget import caps_of
+from evo.report.lessons import lesson_lines
 from evo.report.live import live
 from evo.report.methodlog import newest_lines
 from evo.report.next import steps_of
@@ -29,7 +30,7 @@ from evo.workspace.mission import read_mission
 
 MOST_BYTES = 6000
 MOST_GOAL, MOST_CONSTRAINTS, MOST_DIRECTION = 700, 2000, 400
-SHORTEST_FIRST = ("method_log", "frontier", "failures", "findings", "ideas", "running", "next", "directions")
+SHORTEST_FIRST = ("method_log", "lessons", "frontier", "failures", "findings", "ideas", "running", "next", "directions")
 """Lists that lose their last entries when the page is too long, the most dispensable first."""
 
 
@@ -68,6 +69,7 @@ def brief_view(session: Session) -> BriefView:
         ideas_waiting=listings.open_ideas(db),
         method_log=log.lines,
         next=[Hint(step.cmd, _cut(step.why, 160)) for step in steps],
+        lessons=lesson_lines(session, best or ROOT, limit=6),
         truncated=[*(["method_log"] if log.truncated else []), *_too_long(mission.goal, mission.constraints)],
     )
     return bounded(view)

@@ -73,6 +73,17 @@ def idea_titles(db: sqlite3.Connection, *, limit: int) -> list[tuple[int, str]]:
     return [(row["id"], row["title"]) for row in rows]
 
 
+def given_up(db: sqlite3.Connection, parents: Sequence[str], *, limit: int) -> list[Experiment]:
+    """Discarded and failed children of `parents`, newest first."""
+    places = ", ".join("?" * len(parents))
+    rows = db.execute(
+        f"SELECT * FROM experiment WHERE parent IN ({places}) AND state IN ('discarded', 'failed')"
+        " ORDER BY number DESC LIMIT ?",
+        (*parents, limit),
+    )
+    return [from_row(row) for row in rows]
+
+
 def tried(db: sqlite3.Connection, parent: str, *, limit: int = 500) -> list[tuple[str, str]]:
     """(recipe, parameters as JSON) of the children of `parent`, and of whatever has failed anywhere, newest first."""
     rows = db.execute(

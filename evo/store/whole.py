@@ -29,6 +29,7 @@ class WholeRow(NamedTuple):
     is_noop: int
     is_regressed: int
     state_class: str
+    state_reason: str
     insight: str
     commit_sha: str | None
     gpu_seconds: float

@@ -179,3 +179,16 @@ def test_a_store_of_lessons_that_cannot_be_opened_stops_nothing(
     monkeypatch.setenv("EVO_LESSONS", str(broken))
     root = make_command_workspace(tmp_path / "ws")
     assert evo("lessons", cwd=root).data["lessons"] == []
+
+
+def test_the_brief_holds_lessons_of_the_line_and_of_what_was_given_up(workspace: Path) -> None:
+    best = evo("brief", cwd=workspace).data["best"]["id"]
+    lost = new(workspace, skilled(0.1), "less skill", "--parent", best)
+    assert evo("discard", lost, "--reason", "less is less", "--class", "hypothesis", cwd=workspace).code == 0
+    lines = evo("brief", cwd=workspace).data["lessons"]
+    assert lines[0].startswith(f"{best} (")
+    assert f"{lost} (discarded, command): less is less" in lines
+    near = evo("lessons", best, cwd=workspace).data["lessons"]
+    told = next(lesson for lesson in near if lesson["experiment"] == lost)
+    assert told["relation"] == "discarded sibling"
+    assert told["text"].endswith("discarded: less is less")

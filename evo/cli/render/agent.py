@@ -59,6 +59,7 @@ def _brief(view: BriefView) -> Iterator[Block]:
     yield from _section("findings", list(found))
     ideas = [f"{idea.id}. {idea.title}" for idea in view.ideas]
     yield from _section(f"ideas waiting: {view.ideas_waiting}", ideas, always=True)
+    yield from _section("lessons", view.lessons)
     yield from _section("method log", view.method_log)
     yield from _section("next", [f"{step.cmd}   ({step.why})" for step in view.next])
     if view.truncated:

@@ -25,6 +25,7 @@ from evo.store import meta
 from evo.validation import plain
 
 RECALLED = "recalled_lessons"
+"""Read by the brief too."""
 MOST_RECALLED = 12
 MOST_SIMILAR = 5
 
