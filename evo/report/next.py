@@ -15,10 +15,11 @@ from evo.beliefs import Beliefs, form_beliefs, pick_parents
 from evo.domain.experiment import DECLARED, ROOT, Experiment
 from evo.domain.read_views import NextView
 from evo.domain.views import Hint, Reply
-from evo.evidence import gate_is_on, standpoint
+from evo.evidence import Contending, contenders, gate_is_on, standpoint
 from evo.report import diagnose
 from evo.report.live import Live, live
 from evo.report.propose import step_from
+from evo.search.worth import MOST_SEEDS, of_child, of_items, of_seed
 from evo.session import Session, open_session
 from evo.store import attempts, directions, experiments, gate_rows, ledger, listings, meta, nodes
 
@@ -51,6 +52,7 @@ def steps_of(session: Session) -> Iterator[Hint]:
     yield from evidence_asks(session, mind)
     yield from left_behind(session)
     if not spent:
+        yield from overlapping(session, mind)
         yield branch(session, mind)
     yield from diagnose.steps(found, "warn")
     yield from ending(session)
@@ -132,6 +134,34 @@ def branch(session: Session, mind: Beliefs) -> Hint:
     if parent.id == ROOT:
         return Hint(words, f"the first pick of {policy} is the base model")
     return Hint(words, f"the first pick of {policy}: shrunken estimate {pick.mean:+.3f} over {ROOT}, sd {pick.sd:.3f}")
+
+
+def overlapping(session: Session, mind: Beliefs) -> Iterator[Hint]:
+    """A further seed of one of the two best, where that is worth more than a new child; with what dev items would be
+    worth, where they are worth more still."""
+    pair = contenders(session, mind)
+    if pair is None:
+        return
+    best, other = pair
+    worth, again = max(
+        (of_seed(best.facts, other.facts, of_best=True), best), (of_seed(best.facts, other.facts), other), key=worth_of
+    )
+    child = of_child(
+        best.facts.mean + mind.posterior.prior.mu,
+        mind.posterior.prior.tau,
+        noise=best.facts.noise,
+        best=best.facts.mean,
+    )
+    if worth <= child or again.id == ROOT or again.facts.seeds >= MOST_SEEDS:
+        return
+    items = of_items(best.facts, other.facts)
+    more = f"; twice as many dev items {items:+.4f}" if items > worth else ""
+    why = f"{best.id} and {other.id} overlap: a further seed is worth {worth:+.4f}, a new child {child:+.4f}{more}"
+    yield Hint(f"evo run {again.id} --seed {again.seed + again.facts.seeds}", why)
+
+
+def worth_of(entry: tuple[float, Contending]) -> float:
+    return entry[0]
 
 
 def recipe_words(session: Session, parent: Experiment) -> str:

@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from growing import claimed
+from growing import claimed, planted, scored
 from reading import EPOCH, HELDOUT, commit, plant, reading_workspace, right, score
 
 from evo import beliefs
 from evo.domain.experiment import ROOT
 from evo.files import write_json
+from evo.lightdata import replace
 from evo.report import show
 from evo.report.live import live
 from evo.report.next import steps_of
@@ -209,3 +210,16 @@ def test_status_names_the_best_by_what_was_kept(session: Session) -> None:
     assert (view.best, view.best_by) == (mind.best, "posterior")
     score(session.db, plant(session.db), right(40))
     assert status_view(session, live(session)).best_by == "dev gain"
+
+
+def test_a_further_seed_is_weighed_against_a_new_child(session: Session) -> None:
+    """§9: two nodes that overlap, of a recipe whose runs differ much: a seed comes before the branch; not else."""
+    begin(session)
+    for _ in range(2):
+        scored(session.db, planted(session.db), eval_hash=EPOCH, gain=0.2, gain_var=0.0112)
+    assert not any("--seed" in step for step in steps(session))
+    noisy = replace(session, config=replace(session.config, gate=replace(session.config.gate, sigma_run=0.1)))
+    words = steps(noisy)
+    further = [step for step in words if "--seed" in step]
+    assert len(further) == 1
+    assert words.index(further[0]) < next(i for i, step in enumerate(words) if step.startswith("evo new"))

@@ -15,11 +15,10 @@ from evo.domain.loop import Loop, Pick, PickKind, Plan
 from evo.evidence import contenders
 from evo.ideas.moves import SPREAD, Move, Observation, drawn_move, fitted, next_move
 from evo.ops.loop.grounds import Ground
-from evo.search.worth import expected_best, improvement, of_child, of_seed
+from evo.search.worth import MOST_SEEDS, expected_best, improvement, of_child, of_seed
 from evo.session import Session
 
 IID = "iid"
-MOST_SEEDS = 3
 _POINTS = 96
 _UNKNOWN = 0.25
 """Share of the surrogate's own variance that counts as spread of the landscape: all of it tells too much (+.10 of
