@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 from evo.beliefs import form_beliefs
 from evo.config import RecipeConfig
 from evo.data.reader import read_items, read_rows
-from evo.domain.experiment import Experiment
+from evo.domain.experiment import ROOT, Experiment
 from evo.domain.loop import Pick, Plan
 from evo.errors import EvoError
 from evo.files import sha256_file, sha256_text, write_text
@@ -39,18 +39,21 @@ def proposal(session: Session, known: list[Ground], picks: list[Pick]) -> Propos
     """The recipe and the values of the best experiment, with the rows of its weak slices twice; None where it was tried
     or there are none."""
     best = experiments.get(session.db, form_beliefs(session).best)
-    ground = next((ground for ground in known if ground.recipe == best.recipe), None)
-    if ground is None or any(pick.kind == "data" and pick.plan.parent == best.parent for pick in picks):
+    ground = next((ground for ground in known if best.id == ROOT or ground.recipe == best.recipe), None)
+    if ground is None or any(pick.kind == "data" and pick.plan.why.startswith(f"{best.id} ") for pick in picks):
         return None
     slices = hard_slices(session, best, ground.config)
     if not slices:
         return None
     names = ", ".join(slices)
-    defaults = {name: spec.default for name, spec in ground.config.params.items()}
-    settings = {name: value for name, value in best.params.items() if value != defaults.get(name)}
+    params = ground.config.params
+    changed = {name: value for name, value in best.params.items() if name in params and value != params[name].default}
     why = f"{best.id} is below {HARD:.0%} on {names}: their training rows are drawn twice"
-    hypothesis = f"{best.recipe} as {best.id}, with the rows of {names} twice"
-    return Proposal("data", Plan(hypothesis, why, best.parent or "", best.recipe, settings, best.seed, slices))
+    like = "its defaults" if best.id == ROOT else f"the values of {best.id}"
+    hypothesis = f"{ground.recipe} with {like} and the rows of {names} twice"
+    settings = ground.fixed | changed
+    plan = Plan(hypothesis, why, best.parent or ROOT, ground.recipe, settings, best.seed, slices)
+    return Proposal("data", plan)
 
 
 def hard_slices(session: Session, best: Experiment, recipe: RecipeConfig) -> list[str]:
