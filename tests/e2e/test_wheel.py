@@ -34,5 +34,9 @@ def test_a_wheel_in_an_empty_environment_makes_a_workspace(tmp_path: Path) -> No
     shown = run(evo, "recipe", "show", "sft", "--json", cwd=tmp_path)
     assert str(tmp_path / "env") in shown, "recipes come from the wheel, not from the checkout"
     assert run(evo, "status", cwd=tmp_path / "ws")
+    run(evo, "plugin", "install", "--dir", "plugin", cwd=tmp_path)
+    shipped = {path.name for path in (tmp_path / "plugin").rglob("*.json")}
+    assert shipped == {".evo-plugin.json", ".mcp.json", "hooks.json", "marketplace.json", "plugin.json"}
+    assert (tmp_path / "plugin" / "plugins" / "evo" / "skills" / "optimize" / "SKILL.md").is_file()
     names = run(tmp_path / "env" / "bin" / "python", "-c", "import evo, sys; print(evo.__file__)", cwd=tmp_path)
     assert str(tmp_path) in names
