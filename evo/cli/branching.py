@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from evo.cli.quick import read_options
 from evo.domain.agent_views import DryRunView
 from evo.domain.views import Hint, NewGridView, Reply
 from evo.ops import new as ops
-from evo.session import open_rehearsal, open_session
+from evo.session import Session, open_rehearsal, open_session
 
 OPTIONS = {
     "--recipe": "recipe",
@@ -42,14 +44,20 @@ def new_plainly(*words: str) -> Reply | None:
     )
 
 
-def new_reply(request: ops.NewRequest, *, dry_run: bool = False) -> Reply:
+def new_reply(request: ops.NewRequest, *, dry_run: bool = False, idea: int | None = None) -> Reply:
     with open_rehearsal() if dry_run else open_session() as session:
-        made = ops.new(session, request)
+        made = ops.new(session, request) if idea is None else _from_idea(session, request, idea)
     if dry_run:
         return _rehearsed(made)
     hints = tuple(Hint(f"evo run {view.id}", "train and evaluate it") for view in made.views)
     view = made.views[0] if not request.grid else NewGridView(made.views)
     return Reply(view, hints, made.warnings)
+
+
+def _from_idea(session: Session, request: ops.NewRequest, idea: int) -> ops.Made:
+    """`evo new --idea`: the idea in somebody's own settings."""
+    made: ops.Made = import_module("evo.ops.ideas.take").make_from(session, request, idea)
+    return made
 
 
 def _rehearsed(made: ops.Made) -> Reply:

@@ -30,6 +30,9 @@ def new(
     checks: Annotated[
         list[str] | None, typer.Option("--check", metavar="CMD", help="Must succeed before a commit, here and below.")
     ] = None,
+    idea: Annotated[
+        int | None, typer.Option("--idea", min=1, metavar="ID", help="The idea that it is made from: links the two.")
+    ] = None,
     dry_run: DryRun = False,
 ) -> Reply:
     """evo new --parent exp_0003 --recipe sft -m "a lower rate keeps what it knew" --set lr=1e-5
@@ -40,4 +43,5 @@ def new(
     return new_reply(
         NewRequest(recipe, hypothesis, parent, *many, seed, from_artifact, key, checks=tuple(checks or ())),
         dry_run=dry_run,
+        idea=idea,
     )

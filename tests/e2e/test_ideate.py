@@ -192,3 +192,15 @@ def test_the_brief_holds_lessons_of_the_line_and_of_what_was_given_up(workspace:
     told = next(lesson for lesson in near if lesson["experiment"] == lost)
     assert told["relation"] == "discarded sibling"
     assert told["text"].endswith("discarded: less is less")
+
+
+def test_an_idea_in_own_settings_is_linked_by_new(workspace: Path) -> None:
+    id = recorded(workspace, Idea("by hand", "control", "command", "h", commands=["evo brief"]))
+    words = ("--recipe", "command", "--set", skilled(0.5), "-m", "in my own way")
+    made = evo("new", *words, "--idea", str(id), cwd=workspace).data["id"]
+    shown = evo("ideas", "show", str(id), cwd=workspace).data
+    assert (shown["state"], shown["experiment"]) == ("taken", made)
+    assert evo("new", *words, "--idea", str(id), cwd=workspace).data["created"] is False
+    others = ("--recipe", "command", "--set", skilled(0.5), "-m", "another")
+    assert evo("new", *others, "--idea", str(id), cwd=workspace).code == 4
+    assert evo("new", *others, "--idea", "999", cwd=workspace).code == 3

@@ -10,7 +10,7 @@ import json
 from evo.domain.experiment import ROOT
 from evo.domain.views import NewView
 from evo.errors import Refused
-from evo.ops.new import NewRequest, new
+from evo.ops.new import Made, NewRequest, new
 from evo.session import Session
 from evo.store import experiments
 from evo.store import ideas as store
@@ -36,6 +36,26 @@ def take(session: Session, id: int, *, parent: str | None = None, seed: int = 42
     view = new(session, request).views[0]
     store.move(session.db, id, "taken", experiment=view.id)
     return view
+
+
+def make_from(session: Session, request: NewRequest, id: int) -> Made:
+    """What `evo new` makes, linked to idea `id`. Refused for a grid, and where the idea was taken into another one."""
+    recorded = store.get(session.db, id)
+    if request.grid:
+        raise Refused("an idea becomes one experiment; --grid makes several", hint="leave one of the two out")
+    if recorded.state != "open" and recorded.experiment is None:
+        raise Refused(f"idea {id} is {recorded.state}", hint="evo ideas list")
+    if recorded.experiment is not None and not _is_same(session, request, recorded.experiment):
+        raise Refused(f"idea {id} was taken into {recorded.experiment}", hint=f"evo show {recorded.experiment}")
+    made = new(session, request)
+    if recorded.experiment is None:
+        store.move(session.db, id, "taken", experiment=made.views[0].id)
+    return made
+
+
+def _is_same(session: Session, request: NewRequest, experiment: str) -> bool:
+    known = experiments.get(session.db, experiment)
+    return (known.recipe, known.hypothesis) == (request.recipe, request.hypothesis)
 
 
 def _written(value: object) -> str:
