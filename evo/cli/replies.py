@@ -50,6 +50,7 @@ VIEWS: dict[str, tuple[str, ...]] = {
     "budget": ("BudgetView",),
     "eval": ("ScratchView",),
     "recommend": ("RecommendView",),
+    "loop": ("LoopView",),
     "ideate": ("IdeasView",),
     "ideas": ("IdeasView", "IdeaDetailView", "NewView", "IdeaCheckView", "CalibrationView"),
     "lessons": ("LessonsView",),
