@@ -69,7 +69,7 @@ class IdeasView:
 
 @dataclass(frozen=True)
 class NeighbourView:
-    """`what`: experiment, idea or claim; `likeness`: share of the words' weight that it holds, 0 to 1."""
+    """`what`: experiment, idea, claim or paper; `likeness`: share of the words' weight that it holds, 0 to 1."""
 
     what: str
     id: str
@@ -88,6 +88,8 @@ class IdeaCheckView:
     verdict: str
     tree: list[NeighbourView]
     knowledge: list[NeighbourView]
+    papers: list[NeighbourView] = field(default_factory=list)
+    """Of arXiv and Hugging Face; none where the network is off."""
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,8 @@ class Bibliography:
                     if key not in found or (paper.code and not found[key].code):
                         found[key] = paper
             except Unreachable as error:
-                self._warn(f"{name} was not searched: {error}")
+                if error.is_news:  # what is only looked through for more is not missed twice
+                    self._warn(f"{name} was not searched: {error}")
         return sorted(found.values(), key=lambda paper: -paper.year)[: 2 * limit]
 
     def _warn(self, text: str) -> None:

@@ -27,7 +27,11 @@ MISSING = (400, 401, 404, 410)
 
 
 class Unreachable(Exception):
-    """A service could not be asked, or gave no answer that one can use."""
+    """A service could not be asked, or gave no answer that one can use. `is_news`: it was not known before."""
+
+    def __init__(self, words: str, *, is_news: bool = True) -> None:
+        super().__init__(words)
+        self.is_news = is_news
 
 
 class Query(NamedTuple):
@@ -60,7 +64,7 @@ class Web:
             raise Unreachable("the network is off")
         place = (urlsplit(query.url).hostname or "") if query.is_foreign else query.service
         if away := self._cache.get(f"away {place}"):
-            raise Unreachable(f"{place} did not answer a while ago: {away}")
+            raise Unreachable(f"it did not answer a while ago: {away}", is_news=False)
         with self._turn(query.service):
             found = self._ask(query, place)
         hold_s = query.hold_s if found is not None else min(query.hold_s, DAY_S)
@@ -101,4 +105,4 @@ class Web:
         """Remember that a service is not to be asked, for as long as it says itself, within reason."""
         asked_for = float(wait) if wait.strip().isdigit() else AWAY_S
         self._cache.put(f"away {place}", why, hold_s=min(max(asked_for, 1.0), MOST_AWAY_S))
-        return Unreachable(f"{place}: {why}")
+        return Unreachable(why)

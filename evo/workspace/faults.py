@@ -47,6 +47,10 @@ def _duration(text: str) -> str:
     return ""
 
 
+def _source(name: str) -> str:
+    return "" if name == "kb" else problem("source", name)
+
+
 def _range(span: list[float] | str) -> str:
     if span == "none" or (len(span) == 2 and float(span[0]) < float(span[1])):
         return ""
@@ -93,6 +97,8 @@ _CHECKS: dict[str, Callable[[Any], str]] = {
     "gate.checks": _checks,
     "gate.checks-timeout": _duration,
     "guards": _guards,
+    "ideas.source": _source,
+    "ideas.timeout": _duration,
     "metric.range": _range,
     "run.executor": partial(problem, "executor"),
     "run.timeout": _duration,

@@ -305,3 +305,12 @@ def test_the_command_asks_whom_it_is_told_to(workspace: Path, api: Anthropic, pa
     answer = evo_apart(*words, "anthropic", cwd=workspace, **environment, **capped)
     assert (answer.code, answer.error["code"]) == (8, "budget")
     assert evo_apart(*words, "oracle", cwd=workspace).code == 3
+
+
+def test_an_idea_in_words_is_set_beside_published_work_where_there_is_a_network(
+    workspace: Path, papers: Literature
+) -> None:
+    words = ("ideas", "check", "direct preference optimization, revisited")
+    found = evo_apart(*words, cwd=workspace, **papers.environment).data["papers"]
+    assert "DPO Revisited: a Closer Look" in [one["text"] for one in found]
+    assert evo_apart(*words, cwd=workspace).data["papers"] == []

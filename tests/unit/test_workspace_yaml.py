@@ -101,7 +101,7 @@ CHOSEN = {
     "run.timeout": "90s", "run.smoke": "never", "track": "none", "eval.read": "inspect", "eval.mode": "scalar",
     "isolation.level": "landlock", "isolation.require": "bwrap", "budget.wall-clock": "8h", "budget.attempts": "9",
     "budget.llm-tokens": "1000", "ideas.network": "off", "ideas.timeout": "90s",
-    "ideas.max-tokens": "4096",
+    "ideas.max-tokens": "4096", "ideas.source": "anthropic",
     "gate.checks": '["ls {model}", "python \\"a b.py\\""]', "gate.checks-timeout": "90s",
     "guards": '[{"name": "talk", "items": "a b.jsonl", "margin": 0.5}, {"name": "x", "command": "ls {model}: #c"}]',
 }  # fmt: skip

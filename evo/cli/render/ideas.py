@@ -94,7 +94,8 @@ def _style(each: ReferenceView) -> str:
 
 def check(view: IdeaCheckView) -> list[Block]:
     blocks: list[Block] = [Text(view.verdict, style="bold", note=f"novelty {view.novelty:.2f}")]
-    for title, found in (("in the tree", view.tree), ("in the knowledge base", view.knowledge)):
+    parts = (("in the tree", view.tree), ("in the knowledge base", view.knowledge), ("on the network", view.papers))
+    for title, found in parts:
         if found:
             blocks += [Text(title, style="bold"), *(_neighbour(each) for each in found)]
     return blocks

@@ -1,6 +1,7 @@
 """`evo ideas check "an idea in words"`: how new it is, against the tree, what waits, and the knowledge base.
 
-Invariant: read-only; the verdict speaks of words, and says so: two steps may be one in other words.
+Invariant: read-only but for the cache of the libraries; the verdict speaks of words, and says so: two steps may be one
+in other words.
 """
 
 from __future__ import annotations
@@ -14,12 +15,16 @@ from evo.errors import UsageError
 from evo.ideas.insight import insight_of
 from evo.ideas.knowledge import load
 from evo.ideas.likeness import likenesses
+from evo.ideas.references import words as title_words
 from evo.ops.ideas.facts import facts_of
+from evo.ops.ideas.sources import library
 from evo.session import Session
 from evo.store import ideas as store
 
 OLD, NEAR = 0.75, 0.45
 """Likeness from which words describe what was done, or something close to it."""
+MOST_WORDS = 4
+"""Of an idea, that a paper must all have."""
 
 
 def check(session: Session, words: str, *, limit: int = 5) -> IdeaCheckView:
@@ -53,7 +58,22 @@ def check(session: Session, words: str, *, limit: int = 5) -> IdeaCheckView:
         for hit in found
     ]  # fmt: skip
     nearest = next(iter(near.values()), 0.0)
-    return IdeaCheckView(words, 1.0 - nearest, verdict(nearest, tree), tree, knowledge)
+    return IdeaCheckView(words, 1.0 - nearest, verdict(nearest, tree), tree, knowledge, _papers(session, words, limit))
+
+
+def _papers(session: Session, words: str, limit: int) -> list[NeighbourView]:
+    """Published work that the libraries find by the longest words; what they say is kept in the cache."""
+    shelf = library(session)
+    if not shelf.is_on:
+        return []
+    subject = " ".join(sorted(dict.fromkeys(title_words(words)), key=len)[-MOST_WORDS:])
+    found = {paper.url: paper for paper in shelf.search(subject, limit=limit)}
+    near = likenesses(words, {url: f"{paper.title} {paper.summary}" for url, paper in found.items()})
+    papers = [found[url] for url in near][:limit]
+    return [
+        NeighbourView("paper", one.url, one.title, near[one.url], one.code or str(one.year), "verified")
+        for one in papers
+    ]
 
 
 def verdict(nearest: float, tree: list[NeighbourView]) -> str:
