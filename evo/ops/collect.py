@@ -28,7 +28,7 @@ from evo.runner import process, recover
 from evo.runner.recover import Finding
 from evo.search.tree import Sighting, sighting
 from evo.session import Session
-from evo.store import attempts, experiments, meta, record, results
+from evo.store import attempts, experiments, meta, nodes, record, results
 from evo.store.record import DeclaredArtifact, Finished
 from evo.validation import restore
 
@@ -117,6 +117,8 @@ def store_result(session: Session, attempt: Attempt, folder: AttemptFolder, resu
         return Collected(attempt.experiment, attempt.n, "running" if _is_live(session, attempt) else "stored", result)
     if finished.score is not None and attempt.experiment != ROOT:
         import_module("evo.ops.checks.diagnose").refresh(session)
+        if nodes.is_from_idea(session.db, attempt.experiment):
+            import_module("evo.ops.ideas.calibration").settle_outcomes(session)
     if finished.results and session.config.guards:
         import_module("evo.ops.checks.guards").take_in(session, attempt.experiment, attempt.n, folder.eval_dir)
     if any(row.output is not None for row in finished.results):

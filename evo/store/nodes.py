@@ -61,6 +61,11 @@ def light_node(db: sqlite3.Connection, id: str) -> LightNode:
     return LightNode._make(row)
 
 
+def is_from_idea(db: sqlite3.Connection, id: str) -> bool:
+    """Whether an idea was taken into the experiment."""
+    return bool(db.execute("SELECT EXISTS (SELECT 1 FROM idea WHERE experiment = ?)", (id,)).fetchone()[0])
+
+
 def has_children(db: sqlite3.Connection, id: str) -> bool:
     return bool(db.execute("SELECT EXISTS (SELECT 1 FROM experiment WHERE parent = ?)", (id,)).fetchone()[0])
 

@@ -96,6 +96,7 @@ def test_outcomes_calibrate_and_refute(workspace: Path) -> None:
     for id in (bad_id, good_id):
         name = evo("ideas", "take", str(id), cwd=workspace).data["id"]
         assert evo("run", name, cwd=workspace).code == 0
+    assert evo("ideas", "show", str(bad_id), cwd=workspace).data["state"] == "refuted"  # as soon as the score is in
     found = evo("ideas", "calibration", cwd=workspace).data
     part = next(part for part in found["briefs"] if part["brief"] == "frontier_extrapolation")
     assert (part["n"], part["refuted"], part["coverage"]) == (2, 1, 0.5)
