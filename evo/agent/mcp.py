@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -136,7 +136,7 @@ def answer(name: str, arguments: Mapping[str, object]) -> dict[str, Any]:
         if name not in TOOLS:
             raise unknown(name)
         document = app.answer(words(name, arguments))
-        return _within(document, lambda limit: app.answer(words(name, {**arguments, "limit": limit})), name, arguments)
+        return document if len(_text(document)) <= MOST_CHARS else _cut(document, name, arguments)
     except EvoError as error:
         return output.error_document(error)
 
@@ -148,14 +148,14 @@ def unknown(name: str) -> EvoError:
     return NotFound(f"no tool named {name!r}", hint=nearest(name, TOOLS))
 
 
-def _within(
-    document: dict[str, Any], again: Callable[[int], dict[str, Any]], name: str, arguments: Mapping[str, object]
-) -> dict[str, Any]:
-    """`document`, or that of the same question with a smaller limit, where it is too long and was a reading."""
-    limit = arguments.get("limit", options(name)["limit"].schema["default"]) if "limit" in options(name) else None
-    while len(_text(document)) > MOST_CHARS and TOOLS[name].reads and isinstance(limit, int) and limit > 1:
+def _cut(document: dict[str, Any], name: str, arguments: Mapping[str, object]) -> dict[str, Any]:
+    """The answer to the same question under a smaller limit, where it is a reading that has one."""
+    if not TOOLS[name].reads or "limit" not in options(name):
+        return document
+    limit = int(str(arguments.get("limit") or options(name)["limit"].schema["default"]))  # its parser took it
+    while len(_text(document)) > MOST_CHARS and limit > 1:
         limit //= 2
-        document = again(limit)
+        document = app.answer(words(name, {**arguments, "limit": limit}))
         document["warnings"].append(f"cut to a limit of {limit}: the reply would have passed {MOST_CHARS:,} characters")
     return document
 
