@@ -41,9 +41,10 @@ _VERIFIED = frozenset({"exact", "regex", "choice", "math", "rules", "json_cmd"})
 """Scorers that check an answer; any other gives marks."""
 
 
-def facts_of(session: Session) -> Facts:
-    """Before the baseline has a score there is no gain in it, and everything else is."""
-    recipes = recipes_of(session)
+def facts_of(session: Session, *, parses: bool = True) -> Facts:
+    """Before the baseline has a score there is no gain in it, and everything else is. `parses`: recipes that nobody has
+    read since they changed too, 50 ms each."""
+    recipes = recipes_of(session, parses=parses)
     tree = nodes_of(session, recipes)
     root = tree[ROOT]
     best = recall_beliefs(session).best if root.score is not None else ROOT
@@ -60,17 +61,19 @@ def facts_of(session: Session) -> Facts:
     )
 
 
-def recipes_of(session: Session) -> dict[str, RecipeFacts]:
+def recipes_of(session: Session, *, parses: bool = True) -> dict[str, RecipeFacts]:
     """The workspace's own; with a base model the shipped ones too, by what there is to learn from."""
     own = own_names(session.layout)
     known = list(names(session.layout)) if session.config.model.source else [*own, "command"]
     found = {}
     for name in dict.fromkeys([*own, *known]):
+        config = recalled(session.layout, name)
         try:
-            config = recalled(session.layout, name) or find_recipe(session.layout, name).config
+            config = find_recipe(session.layout, name).config if config is None and parses else config
         except EvoError:  # a recipe that cannot be read proposes nothing; `evo recipe check` says why
             continue
-        found[name] = recipe_facts(name, config)
+        if config is not None:
+            found[name] = recipe_facts(name, config)
     return found
 
 

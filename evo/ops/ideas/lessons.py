@@ -93,7 +93,7 @@ def share(session: Session, facts: Facts | None = None) -> int:
     with store.opened(create=True) as db:
         if db is None:
             return 0
-        known = facts or facts_of(session)
+        known = facts or facts_of(session, parses=False)
         root, name = str(session.layout.root), session.config.name or session.layout.root.name
         rows = [
             store.Lesson(
