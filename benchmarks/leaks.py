@@ -5,8 +5,8 @@
 
 Half of the items (2,000 at most) are sealed, the rest are ordinary training rows. A sealed item counts as found where a
 row that holds it *blocks*, by its id and line. False alarms are ordinary rows that block; rows that are the same text
-as a sealed item, or a near-duplicate of one (word-set Jaccard index of .8 from ten words on, a shared template apart),
-are no ordinary rows and are counted apart.
+as a sealed item, or a near-duplicate of one (word-set Jaccard index of .8 from ten words on), are no ordinary rows and
+are counted apart; an item that more than three rows resemble is made from a template, and they are ordinary rows.
 """
 
 from __future__ import annotations
@@ -20,20 +20,23 @@ import re
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from evo.config import LeaksConfig
 from evo.data.leaks.check import check_file
 from evo.data.leaks.index import SHORT
-from evo.data.leaks.passages import Gold, Passage, evident_answers, passages_of
+from evo.data.leaks.passages import Gold, evident_answers
 from evo.data.leaks.similar import SimilarSets
-from evo.data.reader import read_items
+from evo.data.leaks.texts import stream_of
+from evo.data.reader import read_rows
 from evo.data.text import normalise
 from evo.domain.item import Item, parse_item
 
 HIDDEN = 100
 MOST_SEALED = 2000
+FEW = 3
 ANSWER_CHARS = LeaksConfig().answer_chars
 Row = dict[str, object]
 
@@ -63,7 +66,7 @@ def load(path: Path) -> list[Item]:
             rows = [list(row.values()) for row in csv.DictReader(file)]
         items = [parse_item({"prompt": row[0], "target": row[1] if len(row) > 1 else ""}) for row in rows]
     else:
-        items = read_items(path, needs_target=False)
+        items = [parse_item(row.data, needs_target=False) for row in read_rows(path)]
     once = {(normalise(item.question), item.target): item for item in items if item.question.strip()}
     return list(once.values())
 
@@ -74,25 +77,17 @@ def divide(items: list[Item], seed: int) -> tuple[list[Item], list[Item], int]:
     random.Random(seed).shuffle(drawn)
     count = min(MOST_SEALED, len(drawn) // 2)
     sealed, rest = drawn[:count], drawn[count:]
-    bags = [own_words(passage) for passage in asked(drawn)]
+    bags = [frozenset(stream_of([item.question]).words) for item in drawn]
     texts = {normalise(item.question) for item in sealed}
-    similar = SimilarSets([bag for bag in bags[:count] if len(bag) >= SHORT], LeaksConfig().similar)
+    similar = SimilarSets([bag if len(bag) >= SHORT else frozenset() for bag in bags[:count]], LeaksConfig().similar)
+    alike = [{hit.number for hit in similar.like(bag)} if len(bag) >= SHORT else set() for bag in bags[count:]]
+    resembling = Counter(number for numbers in alike for number in numbers)
     ordinary = [
         item
-        for item, bag in zip(rest, bags[count:], strict=True)
-        if normalise(item.question) not in texts and not (len(bag) >= SHORT and any(similar.like(bag)))
+        for item, numbers in zip(rest, alike, strict=True)
+        if normalise(item.question) not in texts and not any(resembling[number] <= FEW for number in numbers)
     ]
     return sealed, ordinary, len(rest) - len(ordinary)
-
-
-def asked(items: list[Item]) -> list[Passage]:
-    found = passages_of(items, answer_chars=ANSWER_CHARS)
-    return [passage for passage in found if passage.part == "question" and passage.is_whole]
-
-
-def own_words(passage: Passage) -> frozenset[str]:
-    """What a question says beside a template that it shares with many."""
-    return frozenset(word for word, is_own in zip(passage.words, passage.own, strict=True) if is_own)
 
 
 def recall(items: list[Item], folder: Path, options: argparse.Namespace) -> dict[str, object]:

@@ -11,8 +11,11 @@ import ast
 import re
 import textwrap
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
+
+from evo.data.text import normalise, words
 
 LEAST_NODES = 30
 """Smaller bodies are everybody's."""
@@ -34,18 +37,41 @@ class Body(NamedTuple):
     line: int
 
 
+def literals(text: str) -> Counter[str]:
+    """The strings and numbers of a text's code, docstrings apart; f-strings by their parts."""
+    found: Counter[str] = Counter()
+    for tree, _ in _trees(text):
+        said = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.stmt) and _says_nothing(node)
+                and isinstance(node, ast.Expr)}  # fmt: skip
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and id(node) not in said and node.value not in (None, True, False, ...):
+                found[repr(node.value)] += 1
+    return found
+
+
+def lines_kept(text: str, stream: str) -> float:
+    """The share of the lines of code that stand in a stream of folded words, by their length."""
+    lines = ["".join(words(normalise(line))) for line in text.splitlines()]
+    lines = [line.replace("_", "") for line in lines if line]
+    size = sum(map(len, lines))
+    return sum(len(line) for line in lines if line in stream) / size if size else 0.0
+
+
 def is_code(text: str) -> bool:
     return bool(_LOOKS_LIKE_CODE.search(text)) and next(_trees(text), None) is not None
 
 
-def prints(text: str) -> dict[str, Body]:
-    """Print -> its place, for each body of statements in a text: of functions, or of a script."""
+def prints(text: str, *, is_whole: bool = False) -> dict[str, Body]:
+    """Print -> its place, for each body of statements in a text: of functions, or of a script.
+
+    `is_whole`: functions inside of others are left out.
+    """
     if len(text) > _LONGEST or not _LOOKS_LIKE_CODE.search(text):
         return {}
     found: dict[str, Body] = {}
     for tree, line in _trees(text):
         given = _given(tree)
-        for body in _bodies(tree):
+        for body in _bodies(tree, is_whole=is_whole):
             for selves in ((), _SELVES):  # whoever renames self leaves its attributes, or renames those and not self
                 words = list(_print(body, given, selves))
                 if len(words) >= LEAST_NODES:
@@ -88,8 +114,10 @@ def _parsed(source: str) -> ast.Module | None:
         return None
 
 
-def _bodies(tree: ast.Module) -> Iterator[list[ast.stmt]]:
-    functions = [node.body for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+def _bodies(tree: ast.Module, *, is_whole: bool) -> Iterator[list[ast.stmt]]:
+    found = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    inner = {id(below) for node in found for below in ast.walk(node) if below is not node} if is_whole else set()
+    functions = [node.body for node in found if id(node) not in inner]
     loose = [node for node in tree.body if not isinstance(node, (*_DEFINITIONS, ast.Import, ast.ImportFrom))]
     yield from functions
     if loose:

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from evo.data.leaks import code
-from evo.data.leaks.passages import Part, Passage, is_number, passages_of
+from evo.data.leaks.passages import Part, Passage, passages_of
 from evo.data.leaks.similar import SimilarSets, numbered
+from evo.data.leaks.templated import is_copy, is_number
 from evo.data.leaks.texts import Span, Stream, stream_of
 from evo.domain.item import Item
 from evo.lightdata import dataclass
@@ -30,6 +31,9 @@ SHORT = 10
 """Under this many words, changing one changes the question: there are no near-duplicates."""
 SAME_OWN, SAME_NUMBERS = 0.6, 0.9
 """Of near-duplicates: the share of the question's words, and of both texts' numbers, that is equal."""
+LINES_KEPT, LITERALS_KEPT, LARGE_BODY = 0.9, 0.9, 50
+"""Of code: the share of its lines that a copy keeps of an answer whose n-grams it shares; of its literals, where its
+body has fewer nodes than the last."""
 MOST_OWNERS = 4
 """Code that more items have than this is nobody's."""
 _DENSE = 2.5
@@ -69,11 +73,17 @@ class Index:
         self._grams: dict[str, list[tuple[int, Method]]] = defaultdict(list)
         self._gram_counts: dict[tuple[int, Method], int] = {}
         self._code = _code_of(items)
+        self._targets = [item.target or "" for item in items]
+        self._literals = {
+            owner.item: code.literals(self._targets[owner.item] or items[owner.item].question)
+            for owner in itertools.chain.from_iterable(self._code.values())
+        }
         self._code_answers = {
             number
             for number, passage in enumerate(self._passages)
-            if passage.part == "answer" and code.is_code(items[passage.item].target or "")
+            if passage.part == "answer" and _is_code(items[passage.item])
         }
+        self._code_items = {self._passages[number].item for number in self._code_answers}
         for number, passage in enumerate(self._passages):
             if passage.part != "question+answer":
                 self._take_in(number, passage)
@@ -82,13 +92,14 @@ class Index:
         large = [
             n
             for n, p in enumerate(self._passages)
-            if len(p.words) >= SHORT and not p.is_templated and n not in self._code_answers
+            if len(p.words) >= SHORT and n not in self._code_answers and not (p.part == "answer" and p.is_templated)
         ]
         self._large = large
         self._sets = [
             SimilarSets([make(self._passages[n].words) for n in large], thresholds.similar)
             for make in (frozenset, numbered)
         ]
+        self._own = [frozenset(itertools.compress(self._passages[n].words, self._passages[n].own)) for n in large]
         self._numbers = [_numbers(self._passages[n].words) for n in large]
 
     def _take_in(self, number: int, passage: Passage) -> None:
@@ -114,7 +125,15 @@ class Index:
             known = best.get((hit.item, hit.part))
             if known is None or (hit.is_sure, hit.score) > (known.is_sure, known.score):
                 best[hit.item, hit.part] = hit
-        return list(best.values())
+        return [self._doubted(hit, best, texts) for hit in best.values()]
+
+    def _doubted(self, hit: Hit, best: dict[tuple[int, Part], Hit], texts: list[str]) -> Hit:
+        """A docstring like another one says little where another function follows it."""
+        if hit.part != "question" or hit.method == "exact" or not hit.is_sure or hit.item not in self._code_items:
+            return hit
+        answered = any(key[0] == hit.item and key[1] != "question" and other.is_sure for key, other in best.items())
+        is_other = not answered and any(code.is_code(text) for text in ("".join(texts), "\n".join(texts)))
+        return hit._replace(is_sure=False) if is_other else hit
 
     def _exact(self, stream: Stream, begun: list[int]) -> Iterator[Hit]:
         text = stream.text
@@ -170,9 +189,19 @@ class Index:
             score = len(grams) / self._gram_counts[number, method]
             if score >= self._thresholds.warn:
                 passage = self._passages[number]
-                yield Hit(
-                    passage.item, passage.part, method, score, stream.line_of(word), score >= self._thresholds.block
-                )
+                is_sure = score >= self._thresholds.block and self._is_copy(number, stream, word)
+                yield Hit(passage.item, passage.part, method, score, stream.line_of(word), is_sure)
+
+    def _is_copy(self, number: int, stream: Stream, word: int) -> bool:
+        """Around this word of the row: not a sister of a templated item, nor another function that shares lines."""
+        passage = self._passages[number]
+        if number in self._code_answers:
+            return code.lines_kept(self._targets[passage.item], stream.text) >= LINES_KEPT
+        if not (passage.part == "question" and passage.is_templated):
+            return True
+        size = len(passage.words)
+        near = stream.words[max(0, word - size) : word + 2 * size]
+        return is_copy(passage.words, passage.own, passage.usual, near)
 
     def _similar(self, stream: Stream) -> Iterator[Hit]:
         for span in stream.spans:
@@ -182,14 +211,18 @@ class Index:
             numbers: frozenset[str] | None = None
             for sets, bag in zip(self._sets, (frozenset(words), numbered(words)), strict=True):
                 for index, jaccard in sets.like(bag):
-                    passage = self._passages[self._large[index]]
-                    if not _has_own_words(passage, bag):
-                        continue
+                    passage, own = self._passages[self._large[index]], self._own[index]
+                    if len(own & bag) < SAME_OWN * len(own):
+                        continue  # another question with the same answer, or on the same template
                     numbers = _numbers(words) if numbers is None else numbers
-                    if (is_sure := _same_numbers(self._numbers[index], numbers)) or len(passage.words) >= 2 * SHORT:
-                        yield Hit(
-                            passage.item, passage.part, "near-duplicate", jaccard, stream.line_of(span.first), is_sure
-                        )
+                    is_sure = _same_numbers(self._numbers[index], numbers) and (
+                        passage.part != "question"
+                        or not passage.is_templated
+                        or is_copy(passage.words, passage.own, passage.usual, words)
+                    )
+                    if is_sure or len(passage.words) >= 2 * SHORT:
+                        line = stream.line_of(span.first)
+                        yield Hit(passage.item, passage.part, "near-duplicate", jaccard, line, is_sure)
 
     def _same_code(self, texts: list[str]) -> Iterator[Hit]:
         if not self._code:
@@ -199,8 +232,15 @@ class Index:
             for print_, body in code.prints(text).items():
                 for item, part, share in self._code.get(print_, ()):
                     if share >= self._thresholds.warn and (item not in seen or share > seen[item].score):
-                        seen[item] = Hit(item, part, "code", share, body.line, share >= self._thresholds.block)
+                        is_sure = share >= self._thresholds.block and self._says_same(item, body.nodes, text)
+                        seen[item] = Hit(item, part, "code", share, body.line, is_sure)
         yield from seen.values()
+
+    def _says_same(self, item: int, nodes: int, text: str) -> bool:
+        """False for a twin: few nodes, with other strings and numbers in them."""
+        wanted = self._literals[item]
+        kept = (wanted & code.literals(text)).total()
+        return nodes >= LARGE_BODY or kept >= LITERALS_KEPT * wanted.total()
 
 
 def _grams(passage: Passage) -> dict[Method, set[str]]:
@@ -246,12 +286,6 @@ def _end(stream: Stream, span: Span) -> int:
     return stream.starts[span.last] if span.last < len(stream.starts) else len(stream.text)
 
 
-def _has_own_words(passage: Passage, found: frozenset[str]) -> bool:
-    """False for another question with the same answer."""
-    own = {word for word, is_own in zip(passage.words, passage.own, strict=True) if is_own}
-    return len(own & found) >= SAME_OWN * len(own)
-
-
 def _numbers(words: Iterable[str]) -> frozenset[str]:
     return frozenset(filter(is_number, words))
 
@@ -259,6 +293,11 @@ def _numbers(words: Iterable[str]) -> frozenset[str]:
 def _same_numbers(wanted: frozenset[str], found: frozenset[str]) -> bool:
     """With other numbers it is another question."""
     return len(wanted & found) >= SAME_NUMBERS * max(len(wanted), len(found))
+
+
+def _is_code(item: Item) -> bool:
+    target = item.target or ""
+    return any(code.is_code(text) for text in (target, item.question + target, f"{item.question}\n{target}"))
 
 
 class _Owner(NamedTuple):
@@ -274,7 +313,7 @@ def _code_of(items: Sequence[Item]) -> dict[str, list[_Owner]]:
         target = item.target or ""
         found: dict[str, int] = {}
         for text in (item.question, target, item.question + target, f"{item.question}\n{target}"):
-            found |= {print_: body.nodes for print_, body in code.prints(text).items()}
+            found |= {print_: body.nodes for print_, body in code.prints(text, is_whole=True).items()}
         part: Part = "answer" if code.prints(target) else "question"
         for print_, nodes in found.items():
             held[print_].append(_Owner(index, part, nodes / max(found.values())))

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from evo.data.leaks import code
+from evo.data.leaks.templated import families, is_number
 from evo.data.leaks.texts import stream_of
 from evo.domain.item import Item
 from evo.lightdata import dataclass
@@ -22,7 +23,7 @@ WINDOW = 8
 _FEW = 4
 _SHARE = 200
 """A window in more than _FEW items, and in more than one of _SHARE, stands in many."""
-_DIGIT = re.compile(r"\d")
+_NEAR = 2
 _LABEL = re.compile(r"[A-Za-z0-9_./:+-]*")
 _UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 
@@ -30,7 +31,7 @@ _UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 class Passage(NamedTuple):
     """One text of the item numbered `item`. `own[k]`: word k is not a template's.
 
-    `is_whole` is false for what is left of a question without its template.
+    `is_whole` is false for what is left of a question without its template. `usual`: words of items like it.
     """
 
     item: int
@@ -40,6 +41,7 @@ class Passage(NamedTuple):
     starts: list[int]
     own: list[bool]
     is_whole: bool = True
+    usual: frozenset[str] = frozenset()
 
     @property
     def is_templated(self) -> bool:
@@ -70,10 +72,6 @@ def weight_of(text: str) -> float:
     return len(text) if text.isascii() else len(text) + 1.5 * len(_UNSPACED.findall(text))
 
 
-def is_number(word: str) -> bool:
-    return _DIGIT.search(word) is not None
-
-
 def passages_of(items: Sequence[Item], *, answer_chars: int) -> list[Passage]:
     """Every passage of these items, by their index."""
     questions = [_passage(index, "question", item.question) for index, item in enumerate(items)]
@@ -85,7 +83,11 @@ def passages_of(items: Sequence[Item], *, answer_chars: int) -> list[Passage]:
     long = [
         (asked[index], item.target) for index, item in enumerate(items) if item.target and " " in item.target.strip()
     ]
-    both = [_joined(question, answer) for question, answer in long if all(question.own) and not code.is_code(answer)]
+    both = [
+        _joined(question, answer)
+        for question, answer in long
+        if all(question.own) and not code.is_code(answer) and not code.is_code(items[question.item].question)
+    ]
     return [*found, *cores, *both]
 
 
@@ -117,28 +119,55 @@ def _passage(item: int, part: Part, text: str) -> Passage:
 
 
 def _marked(passages: Sequence[Passage]) -> list[Passage]:
-    """The passages with their templates' words marked."""
-    masked = [["#" if is_number(word) else word for word in passage.words] for passage in passages]
-    held_by: Counter[tuple[str, ...]] = Counter()
-    for words in masked:
-        held_by.update({tuple(words[at : at + WINDOW]) for at in range(len(words) - WINDOW + 1)})
-    most = max(_FEW, len(passages) // _SHARE)
-    shared = {window for window, count in held_by.items() if count > most}
-    if not shared:
-        return list(passages)
-    return [passage._replace(own=_own(words, shared)) for passage, words in zip(passages, masked, strict=True)]
+    """The passages with their templates' words marked: of windows that many hold, and those of their sisters."""
+    plain, masked = _Windows(len(passages)), _Windows(len(passages))
+    for passage in passages:
+        plain.take_in(passage.words)
+        masked.take_in(_masked(passage.words))
+    found = []
+    for passage, family in zip(passages, families([passage.words for passage in passages]), strict=True):
+        is_constant = plain.marks(passage.words)
+        is_shared = masked.marks(_masked(passage.words))
+        own = [
+            not (constant or (shared and not is_number(word)))
+            for word, constant, shared in zip(passage.words, is_constant, is_shared, strict=True)
+        ]
+        rare = [mine and word not in family.common for word, mine in zip(passage.words, own, strict=True)]
+        own = [mine and (rare[at] or _is_amid(rare, at)) for at, mine in enumerate(own)]
+        found.append(passage._replace(own=own, usual=family.usual))
+    return found
 
 
-def _own(words: list[str], shared: set[tuple[str, ...]]) -> list[bool]:
-    own = [True] * len(words)
-    for at in range(len(words) - WINDOW + 1):
-        if tuple(words[at : at + WINDOW]) in shared:
-            own[at : at + WINDOW] = [False] * WINDOW
-    return [is_own or word == "#" for is_own, word in zip(own, words, strict=True)]
+def _is_amid(rare: list[bool], at: int) -> bool:
+    """A common word between two others of its own belongs to them."""
+    return any(rare[max(0, at - _NEAR) : at]) and any(rare[at + 1 : at + 1 + _NEAR])
+
+
+def _masked(words: list[str]) -> list[str]:
+    return ["#" if is_number(word) else word for word in words]
+
+
+class _Windows:
+    """Which windows of words stand in many of `size` texts."""
+
+    def __init__(self, size: int) -> None:
+        self._most = max(_FEW, size // _SHARE)
+        self._held_by: Counter[tuple[str, ...]] = Counter()
+
+    def take_in(self, words: list[str]) -> None:
+        self._held_by.update({tuple(words[at : at + WINDOW]) for at in range(len(words) - WINDOW + 1)})
+
+    def marks(self, words: list[str]) -> list[bool]:
+        """Of each word whether it stands in such a window."""
+        found = [False] * len(words)
+        for at in range(len(words) - WINDOW + 1):
+            if self._held_by[tuple(words[at : at + WINDOW])] > self._most:
+                found[at : at + WINDOW] = [True] * WINDOW
+        return found
 
 
 def _core(passage: Passage) -> Passage | None:
-    """The longest run of its own words, where a template takes up the rest and three words are left."""
+    """The run of its own words, where a template takes up the rest and three words are left."""
     if all(passage.own):
         return None
     best = (0, 0)
@@ -148,7 +177,7 @@ def _core(passage: Passage) -> Passage | None:
             best = max(best, (first, at), key=lambda run: run[1] - run[0])
             first = at + 1
     words = passage.words[slice(*best)]
-    if len(words) < max(3, 0.8 * sum(passage.own)):
+    if len(words) < max(3, sum(passage.own)):
         return None
     begin = passage.starts[best[0]]
     text = "".join(words)

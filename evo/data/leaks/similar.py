@@ -10,6 +10,7 @@ words as their signatures in bits, so that this loses no pair either.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -60,8 +61,11 @@ class SimilarSets:
             for word in ranked[: self._reach(len(bag))]:
                 self._by_word[word].append(index)
 
-    def like(self, bag: frozenset[str]) -> Iterator[Similar]:
-        """The sets that `bag` is similar to."""
+    def like(self, bag: frozenset[str], *, most: int | None = None) -> Iterator[Similar]:
+        """The sets that `bag` is similar to, the first `most` of them."""
+        return itertools.islice(self._like(bag), most)
+
+    def _like(self, bag: frozenset[str]) -> Iterator[Similar]:
         known = bag & self._rank.keys() if len(self._rank) < len(bag) else {word for word in bag if word in self._rank}
         strange = len(bag) - len(known)
         reach = self._reach(len(bag)) - strange  # unknown words are the rarest of all, and match none
