@@ -126,6 +126,16 @@ def test_c14_a_stopped_loop_ends_its_runs_and_goes_on_later(tmp_path: Path) -> N
     assert all(pick["outcome"] == "scored" for pick in done["picks"])
 
 
+def test_a_budget_that_is_spent_ends_nothing(tmp_path: Path) -> None:
+    """D16, C14: exit 8 with an open pick is no end; once the cap is raised the same loop makes what was asked for."""
+    workspace = make_loop_workspace(tmp_path / "ws", "budget.attempts=1", n=60)
+    spent = evo_here(f"loop --experiments 2 {KEYLESS} --json", cwd=workspace)
+    assert (spent.code, heartbeat(workspace)["status"]) == (8, "error")
+    assert evo_here("config set budget.attempts 9 --json", cwd=workspace).code == 0
+    done = evo_here("loop --json", cwd=workspace).data
+    assert (done["id"], done["status"], done["experiments"]) == (1, "completed", 2)
+
+
 def test_a_target_needs_a_certificate(tmp_path: Path) -> None:
     """C5: it stops at the first certified experiment on the target's side, before its number is reached."""
     workspace = make_loop_workspace(tmp_path / "ws", "loop.target=0.45", n=300)

@@ -6,6 +6,7 @@ and stores the score without the loop.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -37,10 +38,12 @@ class Done:
 
 
 class Crew:
-    """At most `size` workers of the workspace at `root`; their output lies in `folder`."""
+    """At most `size` workers of the workspace at `root`; their output lies in `folder`. `slots`: how many may train at
+    a time by evo.yaml; that many workers and more may here. GPUs are leased all the same."""
 
-    def __init__(self, root: Path, folder: Path, *, size: int) -> None:
+    def __init__(self, root: Path, folder: Path, *, size: int, slots: int) -> None:
         self._root, self._folder, self.size = root, folder, size
+        self._env = os.environ | ({"EVO_RUN_SLOTS": str(size)} if size > slots else {})
         self._workers: list[Worker] = []
         self._again: list[tuple[float, int, str, tuple[str, ...]]] = []
         self._words: dict[int, tuple[str, ...]] = {}
@@ -64,7 +67,13 @@ class Crew:
         argv = [sys.executable, "-m", "evo", "run", experiment, *words, "--json"]
         with said.open("wb") as out, said.with_suffix(".err").open("wb") as err:
             process = subprocess.Popen(
-                argv, cwd=self._root, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True
+                argv,
+                cwd=self._root,
+                env=self._env,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
             )
         self._words[k] = words
         self._workers.append(Worker(k, experiment, process, said))

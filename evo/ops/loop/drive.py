@@ -167,7 +167,8 @@ class Driver:
 
     def __init__(self, session: Session, begun: Loop, request: LoopRequest, tell: Tell) -> None:
         self.session, self.loop, self.request, self.tell = session, begun, request, tell
-        self.crew = Crew(session.layout.root, pages.home(session) / "workers", size=begun.options.workers)
+        folder, slots = pages.home(session) / "workers", session.config.run.slots
+        self.crew = Crew(session.layout.root, folder, size=begun.options.workers, slots=slots)
         self.again: dict[int, int] = {}
         self.before = {pick.k for pick in picks_of(session, begun) if not pick.is_open}
         """Ended before this process: what they failed of may be mended."""
@@ -217,10 +218,10 @@ class Driver:
 
     def has_ended(self) -> bool:
         """Once nothing runs: True by the stop policy. Refused or BudgetSpent where it merely cannot go on."""
-        if stop.is_over(self.session, self.loop.options, self.picks()):
-            return True
         if self.spent:
             raise BudgetSpent(self.spent, hint="evo budget; raise the cap, then evo loop goes on")
+        if stop.is_over(self.session, self.loop.options, self.picks()):
+            return True
         if self.blocked:
             raise Refused(f"blocked: {self.blocked}", hint="evo next")
         return False

@@ -79,10 +79,11 @@ def settle(session: Session, loop: Loop, pick: Pick, done: Done) -> tuple[Pick, 
     tries = attempts.of(session.db, done.experiment)
     latest = [one for one in tries if pick.kind != "seed" or one.seed == pick.plan.seed]
     last = latest[-1] if latest else None
+    if known.state == "contaminated" or known.is_regressed:
+        outcome = "contaminated" if known.state == "contaminated" else "regressed"
+        return fail(session, pick, outcome, outcome, known.state_reason), "ended"
     if last is not None and last.outcome == "ok" and known.score_mean is not None:
         return end_scored(session, loop, pick, known, last), "ended"
-    if known.state == "contaminated":
-        return fail(session, pick, "contaminated", "contaminated", known.state_reason), "ended"
     if done.code == _SPENT:
         return pick, "spent"
     if last is None or last.outcome == "ok":  # nothing was started
