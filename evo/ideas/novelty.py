@@ -69,11 +69,6 @@ def distance_to(facts: Facts, idea: Idea, node: Node) -> float:
     return min(1.0, math.sqrt(math.fsum(each * each for each in apart)))
 
 
-def settings_distance(recipe: RecipeFacts, one: Mapping[str, Any], other: Mapping[str, Any]) -> float:
-    """Of two sets of parameters of one recipe; what is left out is at its default."""
-    return min(1.0, math.sqrt(math.fsum(each * each for each in _apart(recipe, one, other))))
-
-
 def _apart(recipe: RecipeFacts, one: Mapping[str, Any], other: Mapping[str, Any]) -> list[float]:
     found = []
     for name, spec in recipe.params.items():

@@ -12,7 +12,7 @@ from evo.domain.experiment import ROOT
 from evo.lightdata import dataclass, field
 from evo.ops.checks.diagnose import dev_items
 from evo.session import Session
-from evo.store import attempts, experiments, results
+from evo.store import experiments, results
 from evo.workspace.mission import read_mission
 
 CONTEXT_CHARS = 5000
@@ -75,12 +75,6 @@ def failed_items(session: Session, id: str, *, limit: int = MOST_FAILURES) -> li
         )
         for row in wrong[:limit]
     ]  # fmt: skip
-
-
-def log_of(session: Session, id: str) -> str:
-    """The end of its last attempt's message; empty where it has none."""
-    tries = attempts.of(session.db, id)
-    return tries[-1].message if tries else ""
 
 
 def _text(path: Path) -> str:
