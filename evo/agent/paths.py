@@ -11,6 +11,7 @@ import fnmatch
 import os
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from evo.errors import EvoError, NotAWorkspace
@@ -37,10 +38,11 @@ class Place:
 def place_at(cwd: Path) -> Place:
     try:
         return Place(cwd, find_root(cwd))
-    except (NotAWorkspace, OSError):
+    except (NotAWorkspace, OSError, RuntimeError, ValueError):  # no folder, a loop of links, no name at all
         return Place(cwd, None)
 
 
+@lru_cache(maxsize=20_000)
 def kind_of(name: str, place: Place) -> str | None:
     """What `name` leads to: SEALED, GOLD, DATABASE, HIDDEN for `.evo` itself, or None for what is free."""
     path = place.cwd / os.path.expanduser(name)
@@ -80,15 +82,16 @@ def _by_inode(real: Path, layout: Layout | None) -> str | None:
 
 
 def _gold(real: Path, layout: Layout | None) -> str | None:
-    return GOLD if layout is not None and str(real) in map(os.path.realpath, gold_sources(layout)) else None
+    return GOLD if layout is not None and str(real) in gold_sources(layout) else None
 
 
-def gold_sources(layout: Layout) -> list[str]:
+@lru_cache(maxsize=64)
+def gold_sources(layout: Layout) -> frozenset[str]:
     """Where the sealed items came from; read here, since the isolation of runs takes 20 ms to load."""
     try:
-        return [str(path) for path in read_json(layout.sealed / "sources.json")]
+        return frozenset(os.path.realpath(path) for path in read_json(layout.sealed / "sources.json"))
     except (EvoError, OSError):
-        return []
+        return frozenset()
 
 
 def database_names() -> list[str]:
@@ -127,7 +130,7 @@ def _targets(layout: Layout) -> Iterator[tuple[str, Path]]:
     hidden = Path(os.path.realpath(layout.hidden))
     yield SEALED, hidden / "sealed"
     yield from ((DATABASE, hidden / name) for name in database_names())
-    yield from ((GOLD, Path(os.path.realpath(path))) for path in gold_sources(layout))
+    yield from ((GOLD, Path(path)) for path in gold_sources(layout))
     yield HIDDEN, hidden
 
 

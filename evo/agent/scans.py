@@ -69,12 +69,15 @@ def _has_hidden(word: str, place: Place) -> bool:
     """Whether the workspace's `.evo` is the folder `word`, or lies in it."""
     if place.layout is None:
         return False
-    real = Path(os.path.realpath(place.cwd / os.path.expanduser(word)))
+    try:
+        real = Path(os.path.realpath(place.cwd / os.path.expanduser(word)))
+    except (OSError, ValueError):
+        return False
     return place.layout.hidden.resolve().is_relative_to(real)
 
 
 def _is_huge(word: str, place: Place) -> bool:
     try:
         return place.layout is not None and os.stat(place.cwd / os.path.expanduser(word)).st_size > HUGE_BYTES
-    except OSError:
+    except (OSError, ValueError):
         return False

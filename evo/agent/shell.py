@@ -56,7 +56,7 @@ class Reading:
 
 def touched(command: str, place: Place, *, environment: dict[str, str] | None = None) -> Touch | None:
     """The first thing that `command` must not touch, or None."""
-    return _line(command, place, Reading(dict(environment or {})))
+    return _line(command.replace("\0", ""), place, Reading(dict(environment or {})))
 
 
 def runs_evo(command: str) -> bool:
@@ -121,19 +121,20 @@ def _word(word: str, name: str, place: Place, *, leaves_out: bool) -> Touch | No
         if kind:
             return Touch(kind, part)
         attached = re.match(r"-\w(.+)", part)
-        if attached and paths.kind_of(attached[1], place) not in (None, HIDDEN):
-            return Touch(str(paths.kind_of(attached[1], place)), attached[1])
+        kind = _kind(attached[1], place) if attached else None
+        if attached and kind not in (None, HIDDEN):
+            return Touch(str(kind), attached[1])
     return None
 
 
 def _kind(part: str, place: Place) -> str | None:
     if part.startswith("*/") and place.layout is not None:  # an unknown folder may be the workspace
         part = f"{place.layout.root}/{part[2:]}"
-    if not part or part in (".", "..", "/") or len(part) > 4096 or "\0" in part:
+    if not part or part in (".", "..", "/"):
         return None
     try:
         return paths.kind_of_pattern(part, place) if GLOB.search(part) or "{" in part else paths.kind_of(part, place)
-    except (OSError, RuntimeError):  # a name too long, a loop of links
+    except (OSError, RuntimeError, ValueError):  # a name too long, a loop of links, no name at all
         return None
 
 

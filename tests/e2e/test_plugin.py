@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import subprocess
 import sys
@@ -110,6 +111,31 @@ def test_the_shell_of_an_agent_does_not_reach_sealed_files(workspace: Path) -> N
     passed = [line for line in DENIED if decide("Bash", workspace, command=line) == "allow"]
     stopped = [line for line in ALLOWED if decide("Bash", workspace, command=line) != "allow"]
     assert (passed, stopped) == ([], [])
+
+
+def test_a_line_that_is_no_shell_is_read_without_an_error(workspace: Path) -> None:
+    """Whatever a model writes: unclosed quotes, loops of links, names that are none."""
+    atoms = [".evo", "/", "..", "*", "[", "{", "}", ",", "$", "$(", ")", "`", "'", '"', "\\", "\n", ";", "|", "<", ">"]
+    atoms += [
+        "<<EOF",
+        "cat",
+        "cd",
+        "grep -r",
+        "find",
+        "bash -c",
+        "for",
+        "in",
+        "=",
+        "A=",
+        "~",
+        "\0",
+        "!",
+        "${A:-x}",
+        " ",
+    ]
+    draw = random.Random(0)
+    for _ in range(500):
+        decide("Bash", workspace, command="".join(draw.choices(atoms, k=draw.randint(1, 14))))
 
 
 def test_broad_scans_and_huge_logs_are_pointed_elsewhere(workspace: Path) -> None:
