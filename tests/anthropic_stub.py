@@ -113,6 +113,9 @@ class _Handler(BaseHTTPRequestHandler):
         if said == "no JSON":
             self._send(200, {}, "<html>a proxy's page</html>", kind="text/html")
             return
+        if said == "half a body":
+            self._send(200, {}, '{"id": "msg_1", "type": "mess')
+            return
         if problem := _illegal(request):
             said = 400, {}, fault("invalid_request_error", problem)
         assert not isinstance(said, str), said

@@ -140,6 +140,8 @@ WENT_WRONG: dict[str, tuple[list[Any], str, int | None]] = {
     "silence": (["silence"], "ideas.timeout", None),
     "the line cut": (["hang up"], "ConnectionError", None),
     "another server's page": (["no JSON"], "Messages API", None),
+    "half a body": (["half a body"], "no JSON", None),
+    "a body of nothing": ([(200, {}, {})], "Messages API", None),
     "a refusal": ([stub.REFUSED], "refused", EACH),
     "max_tokens": ([stub.GOOD, stub.CUT], "max_tokens", 2 * EACH),
     "a full context": ([stub.GOOD, stub.FULL], "model_context_window_exceeded", 2 * EACH),

@@ -190,6 +190,9 @@ class AnthropicSource:
         except anthropic.APIError as error:
             came_to = prices.Usage() if _is_free(error) else most
             raise _Failed(_said(error)) from None
+        except anthropic.AnthropicError as error:
+            came_to = prices.Usage()
+            raise _Failed(f"{type(error).__name__}: {str(error)[:200]}") from None
         finally:
             purse.charge(entry, came_to, model=model)
         if reply.stop_reason == "refusal":
@@ -208,10 +211,19 @@ def _bytes(request: dict[str, Any]) -> int:
 
 def _sent(client: anthropic.Anthropic, request: dict[str, Any]) -> anthropic.types.Message:
     tries = Retrying(stop=stop_after_attempt(TRIES), retry=retry_if_exception(_may_pass), wait=_wait_s, reraise=True)
-    reply: Any = tries(client.messages.create, **request)
-    if not isinstance(reply, anthropic.types.Message) or not isinstance(reply.content, list):
+    try:
+        reply: Any = tries(client.messages.create, **request)
+    except json.JSONDecodeError as error:
+        raise _Failed(f"what answered is no JSON: {error.msg}") from None
+    if not isinstance(reply, anthropic.types.Message) or not isinstance(reply.content, list) or not _is_metered(reply):
         raise _Failed("what answered is not the Messages API")
     return reply
+
+
+def _is_metered(reply: anthropic.types.Message) -> bool:
+    """Whether it says what it cost; the client does not check what it is sent."""
+    counts = (getattr(reply.usage, name, None) for name in ("input_tokens", "output_tokens"))
+    return all(isinstance(count, int) for count in counts)
 
 
 def _may_pass(error: BaseException) -> bool:
@@ -252,7 +264,7 @@ def _said(error: anthropic.APIError) -> str:
 def _used(reply: anthropic.types.Message) -> prices.Usage:
     usage = reply.usage
     cached = (usage.cache_creation_input_tokens or 0) + (usage.cache_read_input_tokens or 0)
-    searches = usage.server_tool_use.web_search_requests if usage.server_tool_use else 0
+    searches = (usage.server_tool_use.web_search_requests or 0) if usage.server_tool_use else 0
     return prices.Usage(usage.input_tokens + cached, usage.output_tokens, searches)
 
 
