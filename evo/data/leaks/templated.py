@@ -59,7 +59,7 @@ def is_copy(wanted: Sequence[str], own: Sequence[bool], usual: frozenset[str], r
     Edits show where words stand amid the template that are not `usual` there.
     """
     kept = [False] * len(wanted)
-    added = touched = strange = 0
+    added = touched = strange = rewritten = 0
     steps = SequenceMatcher(None, wanted, row, autojunk=False).get_opcodes()
     for number, (step, first, last, begin, end) in enumerate(steps):
         if step == "equal":
@@ -74,12 +74,15 @@ def is_copy(wanted: Sequence[str], own: Sequence[bool], usual: frozenset[str], r
             is_amid = not any(own[max(0, first - AMID) : last + AMID]) and all(
                 after - before >= AMID for _, before, after, *_ in beside
             )
+            rewritten += max(last - first, end - begin) > AMID
             strange += is_amid and any(word not in usual for word in row[begin:end])
     owned, saved = sum(own), sum(map(operator.and_, own, kept))
     if not owned or any(is_number(wanted[at]) for at, mine in enumerate(own) if mine and not kept[at]):
         return False
     if owned >= MANY_OWN and saved >= OWN_ALONE * (owned + added):
         return True
+    if rewritten:
+        return False
     least = SAME_OWN if owned >= FEW_OWN else 1.0
     return (
         (strange > 0 or (not touched and owned >= FEW_OWN))
