@@ -121,6 +121,24 @@ def test_what_is_retracted_is_flagged_wherever_it_went(workspace: Path) -> None:
     assert evo("data", "retract", "nothing.jsonl", cwd=workspace).code == 3
 
 
+@pytest.mark.slow
+def test_a_retraction_voids_the_certificate(tmp_path: Path) -> None:
+    """D15, A20 (3): committed by a real gate, open once its data is taken back; who knows no parents keeps its own."""
+    workspace = make_command_workspace(tmp_path / "ws", n=150)
+    assert evo("run", "exp_0000", cwd=workspace).code == 0
+    better = "sh -c 'echo 0.95 > $EVO_CHECKPOINT_DIR/skill.txt'"
+    node = recipe_on(workspace, "good", *HARMLESS, argv=better)
+    ran = evo("run", node, cwd=workspace).data
+    assert (ran["state"], ran["certificate"]["passed"]) == ("committed", True)
+    taken = evo("data", "retract", "data/good.jsonl", "--reason", "licence", cwd=workspace).data
+    assert taken["experiments"] == [node]
+    shown = evo_here(f"show {node} --json", cwd=workspace).data
+    assert (shown["state"], shown["score"] is not None) == ("open", True)
+    assert evo("release", cwd=workspace).code == 4
+    assert evo("certify", node, cwd=workspace).code != 0
+    assert evo_here("show exp_0000 --json", cwd=workspace).data["state"] == "committed"
+
+
 def test_a_file_that_a_run_opened_is_a_late_finding(workspace: Path, tmp_path: Path) -> None:
     """A20 (1): contaminated after all, the score on record; cleaning the file does not clean the weights."""
     leaked = rows_of(workspace / ".evo/sealed/heldout.jsonl")[1]
