@@ -255,7 +255,7 @@ def tiny_match(world: World) -> Match:
 
     def truth(workspace: Path, name: str) -> float:
         words = ["eval", name, "--suite", str(fresh), "--scratch"]
-        return float(evo(words, workspace)["score"]["mean"])
+        return float(evo(words, workspace)["mean"])
 
     ours, theirs = workspace_at("loop"), workspace_at("draws")
     first, second = looped(world, ours), looped(world, theirs, "--policy", "iid")
@@ -279,7 +279,7 @@ TUNED = {
     "weight_decay": "min: 0.0, max: 0.1",
 }
 FIXED = {
-    "sft": {"max_steps": 60, "epochs": 1, "max_length": 64, "logging_steps": 10},
+    "sft": {"max_steps": 60, "epochs": 1, "max_length": 128, "logging_steps": 10},
     "rft": {"rounds": 2, "steps_per_round": 25, "k": 4, "prompts": 128, "sampling_batch": 512, "max_new_tokens": 6},
 }
 
