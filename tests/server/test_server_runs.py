@@ -22,13 +22,14 @@ pytestmark = pytest.mark.slow
 def workspace(tmp_path) -> Iterator[Path]:
     """Weights are copied instead of trained: what answers is what this is about."""
     base = save_model(tmp_path / "base", seed=1)
-    for name, scale in (("one", 2.0), ("two", 3.0)):
+    for name, scale in (("one", 1.3), ("two", 1.6)):
         other_weights(tmp_path / name, base, scale=scale)
     gold = tmp_path / "gold.jsonl"
     gold.write_text("".join(json.dumps({"prompt": f"{n}+1=", "target": str(n + 1)}) + "\n" for n in range(160)))
     assert evo("init", "ws", "--model", base, "--gold", gold, cwd=tmp_path).code == 0
     root = tmp_path / "ws"
     set_(root, "eval.max-new-tokens", "6")
+    set_(root, "isolation.read", json.dumps([str(tmp_path / name) for name in ("one", "two")]))
     yield root
     for folder in (root / ".evo/cache/server").glob("*"):
         end(ServiceFolder(folder))
@@ -47,7 +48,6 @@ def set_(workspace: Path, key: str, value: str) -> None:
 
 
 def copying(workspace: Path, name: str) -> str:
-    set_(workspace, "isolation.read", str(workspace.parent / name))
     argv = f"cp -r {workspace.parent / name}/. $EVO_CHECKPOINT_DIR"
     words = ["new", "--parent", "exp_0000", "--recipe", "command", "-m", name, "--set", f"argv=sh -c '{argv}'"]
     return str(evo(*words, cwd=workspace).data["id"])
