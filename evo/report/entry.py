@@ -139,9 +139,7 @@ def problems_of(session: Session, parent: Experiment) -> list[str]:
             told.append(f"{parent.id} gets {wrong.total} dev items wrong, {', '.join(i.id for i in wrong.items)} worst")
         except EvoError as error:
             told.append(f"its dev items cannot be read: {error.message}")
-    return told + [
-        f"{one.n}× {one.class_}, last {one.last}" for one in forecasts.failure_classes(session.db, limit=3)
-    ]
+    return told + [f"{one.n}× {one.class_}, last {one.last}" for one in forecasts.failure_classes(session.db, limit=3)]
 
 
 def kind_of(changed: list[str], files: list[str]) -> str:

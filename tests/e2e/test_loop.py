@@ -146,6 +146,27 @@ def test_a_target_needs_a_certificate(tmp_path: Path) -> None:
     assert done["committed"] != "exp_0000"
 
 
+def test_a_run_that_cannot_be_evaluated_does_not_end_the_night(tmp_path: Path) -> None:
+    """D16: one that leaves what the scorer cannot read counts as failed, and the loop goes on."""
+    picky = SCORE.replace("float(file.read_text())", "float(file.read_text().replace('0.61', 'unreadable'))")
+    workspace = make_command_workspace(tmp_path / "ws", n=60, score=picky)
+    home = workspace / "recipes" / "skill"
+    home.mkdir(parents=True)
+    (home / "recipe.yaml").write_text(
+        "name: skill\ntechnique: command\nparams:\n  level: {type: float, default: 0.61, min: 0.1, max: 0.9}\n"
+        '  argv: {type: str, default: "python recipe/train.py", tune: false}\n'
+    )
+    (home / "train.py").write_text(
+        "import json, os\njob = json.load(open(os.environ['EVO_JOB'] + '/job.json'))\n"
+        "open(os.environ['EVO_CHECKPOINT_DIR'] + '/skill.txt', 'w').write(str(job['run']['params']['level']))\n"
+    )
+    answer = evo_here(f"loop --experiments 3 {KEYLESS} --recipes skill --json", cwd=workspace)
+    picks = answer.data["picks"]
+    assert (answer.data["status"], len(picks)) == ("completed", 3)
+    assert (picks[0]["outcome"], picks[0]["score"]) == ("failed", None)
+    assert all(pick["score"] is not None for pick in picks[1:])
+
+
 def test_words_that_make_no_sense_are_refused(looped: tuple[Path, Answer, bytes]) -> None:
     for words, said in (
         ("--until stall:0", "not a stop policy"), ("--policy best", "no policy named"),

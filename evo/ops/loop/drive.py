@@ -26,7 +26,7 @@ from evo.ops.loop import pages, stop
 from evo.ops.loop.crew import Crew
 from evo.ops.loop.grounds import Ground, grounds
 from evo.ops.loop.pick import IID, Proposal, plan_next
-from evo.ops.loop.settle import arguments, make, refused_baseline, settle
+from evo.ops.loop.settle import arguments, fail, make, refused_baseline, said, settle
 from evo.runner import process
 from evo.session import Session
 from evo.store import experiments, loops
@@ -36,7 +36,7 @@ from evo.workspace.repository import head
 Tell = Callable[[str, Loop, str, Pick | None], None]
 """(event, loop, one sentence, the pick that it is about)."""
 POLL_S = 0.03
-MOST_AGAIN = 10
+MOST_AGAIN = 3
 """How often a run that was cut off is taken up again before it counts as failed."""
 
 
@@ -258,8 +258,10 @@ class Driver:
             self.spent = "the budget is spent"
         elif then == "again":
             self.again[pick.k] = self.again.get(pick.k, 0) + 1
-            if self.again[pick.k] > MOST_AGAIN:
-                raise Refused(f"{pick.experiment} was cut off {MOST_AGAIN} times", hint=f"evo log {pick.experiment}")
+            if self.again[pick.k] > MOST_AGAIN:  # a night of search does not hang on one run
+                why = f"taken up again {MOST_AGAIN} times, and cut off or not evaluated each time: {said(done)[1]}"
+                self.publish(fail(self.session, pick, "failed", "cut_off", why))
+                return
             self.crew.start(pick.k, done.experiment, *arguments(pick))
         else:
             self.publish(ended)
