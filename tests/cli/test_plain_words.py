@@ -14,7 +14,7 @@ from evo.cli.quick import read_options
 
 
 def test_plain_new_knows_the_options_of_the_parser() -> None:
-    """All but numbers (`--seed`, `--idea`), `--dry-run`, a flag, and `--check`, which is rare: they go to the parser."""
+    """All but numbers (`--seed`, `--idea`), a flag (`--dry-run`) and the rare `--check`: they go to the parser."""
     command = typer.main.get_command(app)
     spelled = {word: option.name for option in command.params for word in option.opts if option.name != "help"}
     rare = ("seed", "dry_run", "checks", "idea")
