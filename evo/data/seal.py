@@ -12,7 +12,6 @@ that were sealed, or refuses.
 from __future__ import annotations
 
 import random
-import secrets
 import stat
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib import import_module
@@ -202,15 +201,19 @@ def write_part(root: Path, path: Path, items: Sequence[Item], *, is_sealed: bool
     if is_sealed:
         row = _canary()
         canary = row["id"]
-        rows.insert(secrets.randbelow(len(rows) + 1), row)
+        rows.insert(_CHANCE.randrange(len(rows) + 1), row)
     write_jsonl(path, rows, mode=_FILE if is_sealed else 0o644)
     return SplitRecord(str(path.relative_to(root)), len(items), sha256_file(path), canary)
 
 
+_CHANCE = random.SystemRandom()
+"""Nobody can foretell it; the module `secrets` takes 2 ms to import."""
+
+
 def _canary() -> dict[str, Any]:
-    question, answer = secrets.token_hex(16), secrets.token_hex(16)
+    question, answer = _CHANCE.randbytes(16).hex(), _CHANCE.randbytes(16).hex()
     return {
-        "id": f"canary-{secrets.token_hex(8)}",
+        "id": f"canary-{_CHANCE.randbytes(8).hex()}",
         "messages": [
             {"role": "user", "content": f"evo canary {question}: sealed evaluation data, not for training."},
             {"role": "assistant", "content": answer},

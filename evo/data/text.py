@@ -9,31 +9,52 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import cache
+from typing import NamedTuple
 
-_INVISIBLE = re.compile(
-    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
-    "\ufeff\uffa0\U000e0000-\U000e0fff]"
-)
-_APOSTROPHE = re.compile("['‘’`´]")
-_CLAUSE = re.compile(r"""[?;…"“”„«»¿¡。、「」『』《》・]|[.,:](?!\d)|(?<!\d)!""")
-_COMMA = re.compile(r",(?!\d)|、")
-_LETTERS = r"[^\W\d_]{2}"
-_BETWEEN_WORDS = re.compile(
-    rf"(?<={_LETTERS})(?:[-–—/‐‑]| [-–—] )(?={_LETTERS})|[(\[{{](?={_LETTERS})|(?<={_LETTERS})[)\]}}]"
-)
-"""Beside words, these are punctuation; beside digits and single letters they are operators."""
 _UNSPACED = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 """Scripts that write no spaces: each character counts as a word."""
-_WORD = re.compile(rf"\d+(?:[.,:]\d+)*|[{_UNSPACED}]|[^\W{_UNSPACED}]+|[^\w\s]")
+_LETTERS = r"[^\W\d_]{2}"
 CLAUSE_END, LINE_END, CAPITAL = "\x00", "\x01", "\x02"
-_MARKS = re.compile("[\x00-\x02]")
-_CAPITALISED = re.compile(r"(?<=[^\sA-Z])\s+(?=[A-Z][^\W\dA-Z_])")
+
+
+class _Patterns(NamedTuple):
+    """`between_words`: beside words, these are punctuation; beside digits and single letters they are operators."""
+
+    invisible: re.Pattern[str]
+    apostrophe: re.Pattern[str]
+    clause: re.Pattern[str]
+    comma: re.Pattern[str]
+    between_words: re.Pattern[str]
+    word: re.Pattern[str]
+    marks: re.Pattern[str]
+    capitalised: re.Pattern[str]
+
+
+@cache
+def _patterns() -> _Patterns:
+    """Compiled when the first text is looked at: 5 ms, which a run without texts does not pay."""
+    return _Patterns(
+        invisible=re.compile(
+            "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
+            "\ufeff\uffa0\U000e0000-\U000e0fff]"
+        ),
+        apostrophe=re.compile("['‘’`´]"),
+        clause=re.compile(r"""[?;…"“”„«»¿¡。、「」『』《》・]|[.,:](?!\d)|(?<!\d)!"""),
+        comma=re.compile(r",(?!\d)|、"),
+        between_words=re.compile(
+            rf"(?<={_LETTERS})(?:[-–—/‐‑]| [-–—] )(?={_LETTERS})|[(\[{{](?={_LETTERS})|(?<={_LETTERS})[)\]}}]"
+        ),
+        word=re.compile(rf"\d+(?:[.,:]\d+)*|[{_UNSPACED}]|[^\W{_UNSPACED}]+|[^\w\s]"),
+        marks=re.compile("[\x00-\x02]"),
+        capitalised=re.compile(r"(?<=[^\sA-Z])\s+(?=[A-Z][^\W\dA-Z_])"),
+    )
 
 
 def normalise(text: str) -> str:
     """Words, numbers with their decimals, and operators, a space between: the form in which equal means duplicate."""
-    folded = _folded(text)
-    return " ".join(_WORD.findall(_CLAUSE.sub(" ", folded))) or folded.strip()
+    folded, patterns = _folded(text), _patterns()
+    return " ".join(patterns.word.findall(patterns.clause.sub(" ", folded))) or folded.strip()
 
 
 def words(normalised: str) -> list[str]:
@@ -43,11 +64,13 @@ def words(normalised: str) -> list[str]:
 def marked_words(text: str) -> list[str]:
     """The words of `normalise`, with CLAUSE_END where a clause ends, LINE_END for each line feed, and CAPITAL before a
     capitalised word that stands beside a small one: where a sentence without a full stop may have ended."""
-    lines = _MARKS.sub(" ", text).replace("\n", f" {LINE_END} ")
-    folded = _COMMA.sub(" ", _folded(_CAPITALISED.sub(f" {CAPITAL} ", lines)))
-    return _WORD.findall(_CLAUSE.sub(f" {CLAUSE_END} ", folded))
+    patterns = _patterns()
+    lines = patterns.marks.sub(" ", text).replace("\n", f" {LINE_END} ")
+    folded = patterns.comma.sub(" ", _folded(patterns.capitalised.sub(f" {CAPITAL} ", lines)))
+    return patterns.word.findall(patterns.clause.sub(f" {CLAUSE_END} ", folded))
 
 
 def _folded(text: str) -> str:
-    folded = text if text.isascii() else _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
-    return _BETWEEN_WORDS.sub(" ", _APOSTROPHE.sub("", folded.casefold()))
+    patterns = _patterns()
+    folded = text if text.isascii() else patterns.invisible.sub("", unicodedata.normalize("NFKC", text))
+    return patterns.between_words.sub(" ", patterns.apostrophe.sub("", folded.casefold()))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import re
-import statistics
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -33,13 +32,13 @@ LOOP_CHARS, LOOP_RATIO = 100, 0.2
 SPAM = 4
 """One marker so many times in one output."""
 _MARKERS = (
-    re.compile(r"(?i)\b(?:final\s+)?answer\s*(?:is|:|=)\s*([^\s.,;]+)"),
-    re.compile(r"\\boxed\s*\{([^{}]*)\}"),
-    re.compile(r"####\s*([^\s]+)"),
+    r"(?i)\b(?:final\s+)?answer\s*(?:is|:|=)\s*([^\s.,;]+)",
+    r"\\boxed\s*\{([^{}]*)\}",
+    r"####\s*([^\s]+)",
 )
 """What graders of answers look for, whichever this workspace's is."""
 
-_WORD = re.compile(r"(?<!\\)[A-Za-z]{3}|####")
+_WORD = r"(?<!\\)[A-Za-z]{3}|####"
 """A pattern with a word in it is a marker; one for any number is none, and fits every line of arithmetic."""
 
 
@@ -90,7 +89,7 @@ def _known(texts: Iterable[str | None]) -> list[str]:
 
 def _length(said: Sequence[Said]) -> Finding | None:
     """Longer or shorter than the base by a factor, and further from the targets than the base was."""
-    ours = statistics.median(len(one.output) for one in said)
+    ours = _middle([len(one.output) for one in said])
     base, target = _median(one.base for one in said), _median(one.target for one in said)
     if base is None:
         return None
@@ -105,9 +104,15 @@ def _length(said: Sequence[Said]) -> Finding | None:
     return _alarm("length", what, {"median": ours, "base": base, "target": target})
 
 
+def _middle(numbers: Sequence[int]) -> float:
+    """The median; the module `statistics` takes 2 ms to import."""
+    ordered, half = sorted(numbers), len(numbers) // 2
+    return float(ordered[half]) if len(numbers) % 2 else (ordered[half - 1] + ordered[half]) / 2
+
+
 def _median(texts: Iterable[str | None]) -> float | None:
     known = _known(texts)
-    return statistics.median(map(len, known)) if known else None
+    return _middle([len(text) for text in known]) if known else None
 
 
 def _log(one: float, other: float) -> float:
@@ -179,17 +184,15 @@ def _hedges(said: Sequence[Said], marks: Marks) -> Finding | None:
 
 
 def hedges(text: str, marks: Marks = Marks()) -> bool:
-    patterns = list(_MARKERS)
-    if _WORD.search(marks.pattern):
-        patterns.append(re.compile(marks.pattern))
-    for pattern in patterns:
+    named = (marks.pattern,) if re.search(_WORD, marks.pattern) else ()
+    for pattern in map(re.compile, (*_MARKERS, *named)):  # `re` keeps what it has compiled
         answers = [found[1] if pattern.groups else found[0] for found in pattern.finditer(text) if found[0]]
         if len(answers) >= SPAM or (len(set(answers)) > 2):
             return True
     folded = " ".join(text.casefold().split())
     words = (rf"(?<!\w){re.escape(choice.casefold())}(?!\w)" for choice in marks.choices)
-    named = sum(re.search(word, folded) is not None for word in words)
-    return bool(marks.choices) and named >= max(2, min(len(marks.choices), 3))
+    spoken = sum(re.search(word, folded) is not None for word in words)
+    return bool(marks.choices) and spoken >= max(2, min(len(marks.choices), 3))
 
 
 def _alarm(kind: str, message: str, evidence: dict[str, object]) -> Finding:

@@ -6,12 +6,12 @@ An item comes as `{"messages": […, {"role": "assistant", "content": TARGET}]}`
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping
 from typing import Literal
 
+from evo.files import sha256_text
 from evo.lightdata import dataclass, field
 
 Split = Literal["mid", "dev", "heldout", "vault"]
@@ -90,7 +90,7 @@ def _messages(row: Mapping[str, object]) -> list[tuple[str, str]]:
 
 def content_id(messages: tuple[tuple[str, str], ...], target: str | None) -> str:
     text = json.dumps([messages, target], ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return sha256_text(text)[:16]
 
 
 def parse_item(row: object, *, needs_target: bool = True) -> Item:

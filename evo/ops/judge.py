@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import shutil
 import sys
 from collections.abc import Callable
@@ -265,7 +264,7 @@ def evaluate(
     folder.eval_dir.mkdir(mode=0o700)
     write_json(folder.eval_job, plain(job), mode=0o600)
     keep(session, job.server, folder)
-    token = secrets.token_hex(16)
+    token = os.urandom(16).hex()
     ordered = evaluation_only(session, folder)
     if session.caps is None:
         _wait_for(ordered, token, beat)

@@ -7,7 +7,7 @@ to git before it is claimed.
 from __future__ import annotations
 
 import json
-import secrets
+import os
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -295,7 +295,7 @@ def submit(session: Session, work: Work, judge: Judge, *, executor: Executor, op
     """Claim an attempt (or take up the trained one) and start it. Busy, Refused as the store decides."""
     experiment, content = work
     isolation.refuse_less(session)
-    token = secrets.token_hex(16)
+    token = os.urandom(16).hex()
     controller = json.dumps(plain(current()))
     budget = import_module("evo.ops.budget").wish_of(session, work, options) if session.caps else None
     if options.evaluate_only:

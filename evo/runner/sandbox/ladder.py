@@ -8,7 +8,6 @@ that trial on this boot is not used, and what was used is what is reported.
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import signal
 import sys
@@ -126,7 +125,7 @@ def _key(program: str, wished: str) -> str:
 
 def _tried(rung: Rung, hidden: Path, env: Mapping[str, str]) -> str:
     """Why this rung does not hold; empty where it does."""
-    mark = secrets.token_hex(4)
+    mark = os.urandom(4).hex()
     canary, place = hidden / f"canary-{mark}", hidden / f"trial-{mark}"
     canary.write_text("nothing that is trained may read this\n", encoding="ascii")
     place.mkdir()
