@@ -9,6 +9,7 @@ import http.client
 import json
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,8 @@ def ask(folder: Path, name: str, path: str, payload: object = None) -> Any:
     try:
         body = None if payload is None else json.dumps(payload, allow_nan=False).encode()
         headers = {"Content-Type": "application/json", "Connection": "close"}
-        link.request("GET" if body is None else "POST", path, body, headers)
+        with suppress(BrokenPipeError):  # who needs no body may have answered, and closed, before it came
+            link.request("GET" if body is None else "POST", path, body, headers)
         answer = link.getresponse()
         text = answer.read().decode("utf-8", errors="replace")
     except (OSError, http.client.HTTPException) as error:
