@@ -31,7 +31,7 @@ LEAST_FREE_GB = 2.0
 EXTRAS = {
     "train": ("torch", "transformers", "trl", "peft", "accelerate", "datasets"),
     "math": ("math-verify",),
-    "data": ("datasketch", "scipy"),
+    "data": ("scipy",),
     "wandb": ("wandb",),
     "trackio": ("trackio",),
     "mlflow": ("mlflow-skinny",),
