@@ -1,8 +1,8 @@
 """The smoke run: a trial of a few steps on ten rows, before a full run pays for what is wrong with it.
 
-Invariant: a trial counts as no attempt and leaves nothing in the tree. It runs in a scratch folder of the cache, its
-weights are removed, and only that a recipe has passed is kept: under the hash of the recipe's folder, the base model
-and the evaluation.
+Invariant: a trial counts as no attempt and moves nothing in the tree. It runs in a scratch folder of the cache, its
+weights are removed, and two words of it are kept: that a recipe has passed, under the hash of the recipe's folder, the
+base model and the evaluation; and why an experiment was refused, until it passes, for those who think of what is next.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ from evo.runner.environment import make_folders
 from evo.runner.executors.base import Executor
 from evo.runner.leases import give_back, take
 from evo.session import Session
-from evo.store import attempts, experiments, meta
+from evo.store import attempts, experiments, meta, trials
+from evo.store.whole import Ended
 from evo.validation import plain
 from evo.workspace.folders import hash_files, remove_folder
 from evo.workspace.repository import ensure_worktree
@@ -121,6 +122,8 @@ def tried(
         result = run_job(job, executor=executor, on_tick=on_tick)
     view = viewed(session, work, judge, place=place, result=result)
     view = replace(view, seconds=round(time.monotonic() - began, 1))
+    fault = None if view.passed else view.faults[0]
+    trials.remember(session.db, view.id, None if fault is None else Ended(fault.reason, fault.message))
     if view.passed:
         meta.set(session.db, key, {"at": now(), "experiment": view.id, "seconds": view.seconds})
         remove_folder(place.root, ignore_errors=True)

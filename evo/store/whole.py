@@ -64,8 +64,9 @@ def failures(db: sqlite3.Connection) -> dict[str, Ended]:
 
 
 def finding_kinds(db: sqlite3.Connection) -> dict[str | None, list[str]]:
-    """Experiment (None: the tree as a whole) -> kinds of its open findings."""
+    """Experiment (None: the tree as a whole) -> kinds of its open findings; what was said of a plan is no result."""
     found: dict[str | None, list[str]] = {}
-    for experiment, kind in db.execute("SELECT DISTINCT experiment, kind FROM finding WHERE settled = ''"):
+    rows = db.execute("SELECT DISTINCT experiment, kind FROM finding WHERE settled = '' AND source <> 'plan'")
+    for experiment, kind in rows:
         found.setdefault(experiment, []).append(kind)
     return found

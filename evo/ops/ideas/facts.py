@@ -20,7 +20,7 @@ from evo.errors import EvoError
 from evo.ideas.facts import Facts, Node, RecipeFacts, RewardShape, Task
 from evo.ops.checks.diagnose import chance_of, dev_items
 from evo.session import Session
-from evo.store import gate_rows, meta, nodes, results, whole
+from evo.store import gate_rows, meta, nodes, results, trials, whole
 from evo.workspace.mission import read_mission
 from evo.workspace.recipes import find_folder, find_recipe, keep, names, own_names, recalled
 
@@ -90,7 +90,8 @@ def recipe_facts(name: str, config: RecipeConfig) -> RecipeFacts:
 
 def nodes_of(session: Session, recipes: Mapping[str, RecipeFacts]) -> dict[str, Node]:
     rows = {row.id: row for row in whole.experiments(session.db)}
-    ended, kinds = whole.failures(session.db), whole.finding_kinds(session.db)
+    ended = trials.refused(session.db) | whole.failures(session.db)
+    kinds = whole.finding_kinds(session.db)
     epoch, metric = session.epoch, session.metric
     shrunken = _shrunken(session) if rows[ROOT].score_mean is not None else {}
     forgetful = _forgetful(session, rows)
