@@ -52,6 +52,9 @@ class Stage:
     """Landlock rules that it starts under, as `evo.runner.sandbox.landlock` has them; None: none."""
     is_wrapped: bool = False
     """`argv` starts bubblewrap, which starts the rest of it."""
+    module: str = ""
+    """Its `main`, given the last word of `argv`, does what `argv` does: a supervisor that is a process of its own calls
+    it in a fork, where starting Python and importing would be most of the stage."""
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,12 @@ from evo.store import meta
 from evo.validation import plain, restore
 from evo.workspace.pin import PinnedEvaluation, pin_evaluation
 
+_ROOT = str(Path(__file__).resolve().parents[2])
+_START = """
+import importlib, sys
+sys.path.append(sys.argv[1])
+sys.exit(importlib.import_module(sys.argv[2]).main(sys.argv[3:]))
+"""
 Beat = Callable[[float], None]
 """Called about twice a second with the seconds gone by."""
 
@@ -306,18 +312,15 @@ def evaluation_only(session: Session, folder: AttemptFolder) -> Job:
 def evaluate_stage(session: Session, folder: AttemptFolder) -> Stage:
     """The evaluator's process: evo's own code, outside the sandbox, in this environment without Python's detours."""
     timeout = parse_duration(session.config.eval.timeout, name="eval.timeout")
-    argv = [sys.executable, *_evaluator(session.config.eval.backend), str(folder.eval_job)]
-    return Stage(argv, "/", ordinary(session) | {"HF_HUB_OFFLINE": "1"}, str(folder.eval_log), timeout)
+    module = evaluator_module(session.config.eval)
+    words = ["-I", "-S", "-c", _START, _ROOT, module] if module else ["-P", "-m", "evo.evaluate"]
+    argv = [sys.executable, *words, str(folder.eval_job)]
+    return Stage(argv, "/", ordinary(session) | {"HF_HUB_OFFLINE": "1"}, str(folder.eval_log), timeout, module=module)
 
 
-def _evaluator(backend: str) -> list[str]:
-    """How Python is to start it. A command needs no installed package, so its evaluator leaves them all out (6 ms)."""
-    if backend != "command":
-        return ["-P", "-m", "evo.evaluate"]
-    start = (
-        "import sys; sys.path.append(sys.argv[1]); from evo.evaluate.process import main; sys.exit(main(sys.argv[2:]))"
-    )
-    return ["-I", "-S", "-c", start, str(Path(__file__).resolve().parents[2])]
+def evaluator_module(config: EvalConfig) -> str:
+    """What evaluates without any installed package (finding them takes 6 ms); empty where it takes some."""
+    return "evo.evaluate.by_command" if config.backend == "command" else ""
 
 
 def ordinary(session: Session) -> dict[str, str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 from evo import registry
-from evo.config import RecipeConfig, ResourceSpec, RewardSpec
+from evo.config import EvoConfig, RecipeConfig, ResourceSpec, RewardSpec
 from evo.data import mix, seal
 from evo.domain.attempt import Attempt
 from evo.domain.experiment import DECLARED, ROOT, Experiment
@@ -31,6 +31,7 @@ from evo.ops.judge import (
     base_model,
     eval_job,
     evaluate_stage,
+    evaluator_module,
     ordinary,
     pinned_items,
     scorer_facts,
@@ -182,10 +183,10 @@ def trained_content(session: Session, experiment: Experiment, trained: Attempt) 
     return Content(trained.commit, trained.content_hash or "", recipe, None, None)
 
 
-def resolve_data(session: Session, recipe: RecipeConfig) -> mix.Resolved:
-    """The recipe's data as one file; the mid slice is held back from it."""
+def resolve_data(session: Session, recipe: RecipeConfig, *, to: Path | None = None) -> mix.Resolved:
+    """The recipe's data as one file, in the cache or in the folder `to`; the mid slice is held back from it."""
     layout, files = session.layout, provenance.artifact_files(session, recipe)
-    place = mix.Place(layout.root, layout.cache / "datasets", artifacts=files)
+    place = mix.Place(layout.root, to or layout.cache / "datasets", artifacts=files)
     held_back = seal.load_split(session.layout.root, "mid")
     return mix.resolve(recipe.data, place, exclude=held_back, seed=session.config.splits.seed)
 
@@ -346,10 +347,10 @@ def submit(session: Session, work: Work, judge: Judge, *, executor: Executor, op
 
 
 @contextmanager
-def warm_executor(name: str) -> Iterator[Executor]:
+def warm_executor(name: str, config: EvoConfig) -> Iterator[Executor]:
     """The executor of that name, getting ready while its caller gets on with what comes before the submit."""
     executor: Executor = registry.load("executor", name)()
-    executor.warm_up()
+    executor.warm_up(evaluator_module(config.eval))
     try:
         yield executor
     finally:

@@ -89,7 +89,7 @@ def run_one(session: Session, request: RunRequest, identifier: str, on_tick: OnT
         leaks.condemn(session, experiment, found)
     if known.is_nothing and (outcome := settled(session, experiment, request, on_tick)) is not None:
         return replace(outcome, warnings=(*warnings, *outcome.warnings))
-    with warm_executor(options.executor) as executor:
+    with warm_executor(options.executor, session.config) as executor:
         content, options, notes = ready(session, experiment, known, request=request, options=options)
         warnings = (*warnings, *notes, *plan.before_run(session, experiment, content.recipe))
         work = Work(experiment, content)
@@ -298,7 +298,7 @@ def run_baseline(session: Session, judge: Judge, options: RunOptions, on_tick: O
                 continue
             step = replace(plain, evaluate_only=known.owed is not None)
             work = Work(root, prepare(session, root))
-            with warm_executor(step.executor) as executor:
+            with warm_executor(step.executor, session.config) as executor:
                 collected = attempt_once(session, work, judge, executor=executor, options=step, on_tick=on_tick)
         except (Busy, attempts.FinishedBefore):
             time.sleep(0.02)

@@ -83,7 +83,8 @@ def on_demand(session: Session, request: RunRequest, on_tick: OnTick = silent) -
     work = Work(experiment, prepare(session, experiment))
     if work.content.data is not None:
         leaks.refuse_leaks(session, experiment, work.content.recipe, work.content.data)
-    with warm_executor(options.executor) as executor, one_at_a_time(session, key_of(session, work, judge)):
+    executors, key = warm_executor(options.executor, session.config), key_of(session, work, judge)
+    with executors as executor, one_at_a_time(session, key):
         return tried(session, work, judge, executor=executor, options=options, on_tick=on_tick)
 
 

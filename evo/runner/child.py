@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, NamedTuple, NoReturn
 
 from evo.runner import failures, leases, proc, records
@@ -52,6 +53,7 @@ class Supervisor:
         self.token = token
         self.job: dict[str, Any] = job
         self.kept = _Kept(content, records.read_bytes(f"{folder}/{records.EVAL_JOB}"))
+        self.is_exclusive = is_exclusive
         self.family = Family(folder, is_exclusive=is_exclusive)
         self.pulse = Pulse(folder, token, controller=job.get("controller"), takes_signals=is_exclusive)
         self.env: dict[str, str] = {proc.MARK: folder}
@@ -121,7 +123,8 @@ class Supervisor:
         if most is not None and name != "mid":
             left = max(0.01, most - self.spent)
             order = order._replace(timeout_s=min(order.timeout_s or left, left))
-        return order._replace(env={**order.env, **self.env})
+        module = order.module if self.is_exclusive else ""  # in another program, a fork would be a copy of that
+        return order._replace(env={**order.env, **self.env}, module=module)
 
     def run_stage(self, name: str, look: Callable[[], str] = str) -> tuple[Ending, str]:
         self.stage = name
@@ -263,11 +266,17 @@ def _now() -> str:
 
 
 def main() -> NoReturn:
-    """The process: own orphans, no readable memory. Standard input names the folder and, below, the token."""
+    """The process: own orphans, no readable memory. Standard input names the folder and, below, the token.
+
+    Further words of the command line are modules that a stage will want; a broken one is told of by the stage.
+    """
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     proc.hide_memory()
     proc.set_subreaper(True)
     os.chdir("/")
+    with contextlib.suppress(ImportError):
+        for module in sys.argv[2:]:
+            import_module(module)
     folder, token = sys.stdin.readline().strip(), sys.stdin.readline().strip()
     if not folder or not token:
         os._exit(0)  # whoever started it had no use for it after all

@@ -11,8 +11,10 @@ import contextlib
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
 from typing import NamedTuple, NoReturn
 
 from evo.runner import proc, records
@@ -37,6 +39,7 @@ class Order(NamedTuple):
     timeout_s: float | None = None
     rules: Mapping[str, list[str]] | None = None
     is_wrapped: bool = False
+    module: str = ""
 
 
 class Ending(NamedTuple):
@@ -272,8 +275,25 @@ def _become(order: Order, parent: int, usual_mask: Iterable[int], *, files: Iter
         os.chdir(order.cwd)
         if order.rules is not None:
             landlock.enter(order.rules)
+        if order.module:
+            _call(order)
         os.execvpe(order.argv[0], order.argv, order.env)
     except (OSError, ValueError, IndexError) as error:
         os.write(2, f"evo: cannot start {order.argv} in {order.cwd}: {error}\n".encode(errors="replace"))
     finally:
         os._exit(127)
+
+
+def _call(order: Order) -> NoReturn:
+    """Be the stage without another program: what a page of Python's would be told and shown, and its end."""
+    os.environ.clear()
+    os.environ.update(order.env)
+    code = 1
+    try:
+        code = import_module(order.module).main(order.argv[-1:])
+    finally:
+        if sys.exc_info()[0] is not None:
+            sys.excepthook(*sys.exc_info())
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)

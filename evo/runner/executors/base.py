@@ -6,7 +6,8 @@ The contract that every member keeps (tests/contracts/test_executors.py runs it 
   read it, and returns without waiting for the training (inline excepted, which returns when all is over). Records of
   an earlier submission in the same folder are gone by then, trained.json excepted. For a detached job (no controller)
   it returns once the supervisor has shown itself: from then on nobody takes the attempt for one that never started.
-- `warm_up` may start what a `submit` will need, which need not follow; `close` gives back what was never used.
+- `warm_up` may start what a `submit` will need, which need not follow; `close` gives back what was never used. With the
+  name of a module it may have that imported, for a stage which names it.
 - `poll` is cheap, keeps the order of its handles, and never raises because a job went wrong. `ended` means that no
   supervisor works on the folder any more: now, and not before, is the time to read result.json.
 - `cancel` asks; the supervisor ends the tree and says so in result.json. Asking twice, or too late, does no harm.
@@ -55,7 +56,7 @@ class JobState:
 class Executor(Protocol):
     abilities: Abilities
 
-    def warm_up(self) -> None: ...
+    def warm_up(self, module: str = "") -> None: ...
 
     def submit(self, job: Job, *, token: str) -> Handle: ...
 

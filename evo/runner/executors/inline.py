@@ -14,7 +14,7 @@ from evo.runner.executors.base import Abilities, Handle, JobState
 class InlineExecutor:
     abilities = Abilities(has_shared_filesystem=True, is_detachable=False, has_gpus=True)
 
-    def warm_up(self) -> None:
+    def warm_up(self, module: str = "") -> None:
         """There is no process to start."""
 
     def close(self) -> None:

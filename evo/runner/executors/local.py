@@ -32,9 +32,9 @@ class LocalExecutor:
     def __init__(self) -> None:
         self._ready: _Ready | None = None
 
-    def warm_up(self) -> None:
+    def warm_up(self, module: str = "") -> None:
         if self._ready is None:
-            self._ready = _spawn()
+            self._ready = _spawn(module)
 
     def submit(self, job: Job, *, token: str) -> Handle:
         self.warm_up()
@@ -80,10 +80,10 @@ class _Ready(NamedTuple):
         os.close(self.writer)
 
 
-def _spawn() -> _Ready:
-    """A supervisor in its own session; it opens its log when it learns its folder."""
+def _spawn(module: str) -> _Ready:
+    """A supervisor in its own session; it opens its log when it learns its folder. It imports `module` before that."""
     env = {name: os.environ[name] for name in _PASSED if name in os.environ}
-    argv = [sys.executable, "-I", "-S", "-c", _START, _ROOT]
+    argv = [sys.executable, "-I", "-S", "-c", _START, _ROOT, *filter(None, [module])]
     reader, writer = os.pipe()
     try:
         actions = [(os.POSIX_SPAWN_DUP2, reader, 0), (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
