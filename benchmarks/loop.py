@@ -247,8 +247,8 @@ def tiny_match(world: World) -> Match:
         demo.lay_out(folder)
         for recipe in ("sft", "rft"):
             target = folder / "recipes" / recipe
-            shutil.copytree(assets.folder("recipes") / recipe, target)
-            tune(target / "recipe.yaml")
+            shutil.copytree(assets.folder("recipes") / recipe, target, dirs_exist_ok=True)
+            demo.narrow(target / "recipe.yaml", TUNED, FIXED[recipe])
         return folder
 
     fresh = fresh_sums(world)
@@ -272,35 +272,17 @@ def tiny_match(world: World) -> Match:
     )
 
 
-TUNED = {
-    "learning_rate": "min: 5.0e-5, max: 2.0e-2",
-    "batch_size": "min: 16, max: 128",
-    "warmup": "min: 0.0, max: 0.3",
-    "weight_decay": "min: 0.0, max: 0.1",
+TUNED: dict[str, dict[str, Any]] = {
+    "learning_rate": {"default": 5e-4, "above": None, "min": 5e-5, "max": 2e-2},
+    "batch_size": {"default": 64, "min": 16, "max": 128},
+    "warmup": {"min": 0.0, "max": 0.3},
+    "weight_decay": {"min": 0.0, "max": 0.1},
 }
+"""Ranges that say something, in both workspaces alike; everything else is fixed at what the demo takes."""
 FIXED = {
     "sft": {"max_steps": 60, "epochs": 1, "max_length": 128, "logging_steps": 10},
     "rft": {"rounds": 2, "steps_per_round": 25, "k": 4, "prompts": 128, "sampling_batch": 512, "max_new_tokens": 6},
 }
-
-
-def tune(path: Path) -> None:
-    """Ranges that say something, in both workspaces alike; everything else is fixed at what the demo takes."""
-    from ruamel.yaml import YAML
-
-    yaml = YAML()
-    document = yaml.load(path.read_text())
-    for name, spec in document["params"].items():
-        if name in TUNED:
-            spec.update(yaml.load("{" + TUNED[name] + "}"))
-            spec.pop("above", None)
-            spec["default"] = {"learning_rate": 5e-4, "batch_size": 64}.get(name, spec["default"])
-        else:
-            spec["tune"] = False
-            if name in FIXED[path.parent.name]:
-                spec["default"] = FIXED[path.parent.name][name]
-    with path.open("w") as file:
-        yaml.dump(document, file)
 
 
 def fresh_sums(world: World) -> Path:

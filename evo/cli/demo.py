@@ -18,6 +18,7 @@ from evo.domain.experiment import ROOT
 from evo.domain.views import Hint, Reply
 from evo.ops import demo as ops
 from evo.ops.progress import OnTick, silent
+from evo.report.loop import loop_view
 from evo.report.tree import tree_view
 from evo.session import Session, open_session
 
@@ -35,7 +36,7 @@ def demo(
     Grow a real tree of training runs on a tiny model: offline, on the CPU, in a few minutes. The workspace is kept.
     """
     root = ops.place(folder)
-    warn(f"a workspace in {root}: a small model that adds badly, 600 sealed sums, seven ideas")
+    warn(f"a workspace in {root}: a small model that adds badly, 600 sealed sums, six ideas, then evo loop on its own")
     ops.lay_out(root)
     with open_session(root) as session:
         with watched(root) as (say, on_tick):
@@ -66,6 +67,7 @@ def view_of(session: Session, grown: ops.Grown) -> DemoView:
         vault=grown.vault,
         seconds=grown.seconds,
         message=grown.message,
+        loop=None if grown.loop is None else loop_view(session, grown.loop),
     )
 
 

@@ -5,6 +5,7 @@ Invariant: every field comes from the demo's workspace and can be asked for ther
 
 from __future__ import annotations
 
+from evo.domain.loop_views import LoopView
 from evo.domain.views import CertificateView, TreeNodeView, VaultView
 from evo.lightdata import dataclass
 
@@ -16,7 +17,7 @@ class DemoView:
     workspace: str
     experiments: list[TreeNodeView]
     picked_by: dict[str, str]
-    """Experiment -> the policy that chose its parent."""
+    """Experiment of the script -> the policy that chose its parent."""
     failures: dict[str, str]
     """Experiment -> why it has no score."""
     committed: str | None
@@ -26,3 +27,5 @@ class DemoView:
     vault: VaultView | None
     seconds: float
     message: str = ""
+    loop: LoopView | None = None
+    """The search that went on alone after the script."""

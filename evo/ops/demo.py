@@ -1,8 +1,8 @@
 """`evo demo`: a real workspace, real training runs, real certificates, on a model small enough for any machine.
 
-Five techniques take turns: SFT with full weights and as a LoRA, DPO, GRPO, RFT.
-Invariant: the script below fixes what is tried and in which order; parents are the default policy's choice, and scores,
-certificates and the vault number are whatever evo measures. Nothing leaves the machine.
+Techniques take turns (SFT as a LoRA, GRPO, DPO, RFT), and then `evo loop` goes on alone with SFT of all weights.
+Invariant: the script below fixes what is tried first and in which order; parents are the default policy's choice, and
+the loop's moves, scores, certificates and the vault number are whatever evo finds. Nothing leaves the machine.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ from typing import Any
 from evo import assets
 from evo.data.reader import read_rows
 from evo.domain.experiment import ROOT
+from evo.domain.loop import Loop, LoopOptions, Pick
 from evo.domain.views import CertificateView, NewView, VaultView
 from evo.errors import Refused, UsageError
-from evo.files import write_jsonl
+from evo.files import write_jsonl, write_text
 from evo.ops.init import Initialised, InitRequest, init
+from evo.ops.loop.drive import LoopRequest, loop
 from evo.ops.new import NewRequest, new
 from evo.ops.progress import OnTick, silent
 from evo.ops.release import release
@@ -29,6 +31,8 @@ from evo.ops.run import RunRequest, run
 from evo.ops.sealing import GoldRequest
 from evo.session import Session
 from evo.store import experiments, gate_rows
+from evo.workspace import yamlfile
+from evo.workspace.folders import copy_files
 
 Say = Callable[[str], None]
 """Called with one sentence for each thing that happened."""
@@ -111,12 +115,20 @@ SCRIPT = (
         ("learning_rate=1e-3", "rounds=3", "steps_per_round=50", "k=8"),
         recipe="rft",
     ),
-    Trial(
-        "all weights on all examples, to polish",
-        ("learning_rate=1e-3", "max_steps=150", "batch_size=128"),
-    ),
 )
-"""Two of the seven must go wrong: the second forgets what the model knew, the fourth cannot start."""
+"""Two of the six must go wrong: the second forgets what the model knew, the fourth cannot start."""
+
+SEARCH = LoopOptions(experiments=4, until="budget", workers=2, ideator="none", recipes=["sft"])
+"""How the loop ends the demo: four children of what is best by then, two at a time."""
+RANGES: dict[str, dict[str, Any]] = {
+    "method": {"default": "full", "choices": ["full", "lora"], "tune": True},
+    "learning_rate": {"default": 1e-3, "above": None, "min": 1e-4, "max": 3e-2},
+    "batch_size": {"default": 64, "min": 32, "max": 128},
+    "warmup": {"default": 0.0, "min": 0.0, "max": 0.3},
+    "weight_decay": {"default": 0.0, "min": 0.0, "max": 0.1},
+}
+"""What the loop may move of the workspace's own copy of `sft`; all else keeps the value of `STAYS` or its default."""
+STAYS = {"max_steps": 100, "max_length": 128, "scheduler": "linear", "lora_rank": 16, "lora_dropout": 0.0}
 
 
 @dataclass
@@ -126,6 +138,7 @@ class Grown:
     picked_by: dict[str, str] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     certificates: dict[str, CertificateView] = field(default_factory=dict)
+    loop: Loop | None = None
     committed: str | None = None
     vault: VaultView | None = None
     seconds: float = 0.0
@@ -144,11 +157,14 @@ def place(folder: Path | None) -> Path:
 
 
 def lay_out(folder: Path) -> Initialised:
-    """The workspace: the shipped model, its training rows and pairs of them, 600 gold items sealed 50/30/20."""
+    """The workspace: the shipped model, its training rows and pairs of them, 600 gold items sealed 50/30/20, and a copy
+    of the recipe `sft` whose ranges suit a model of this size."""
     shipped = assets.folder("workspace_template") / "addition"
     rows = [row.data for row in read_rows(shipped / "train.jsonl")]
     (folder / "data").mkdir(parents=True, exist_ok=True)
     write_jsonl(folder / "data" / "preferences.jsonl", [preference(row) for row in rows])
+    copy_files(assets.folder("recipes") / "sft", folder / "recipes" / "sft")
+    narrow(folder / "recipes" / "sft" / "recipe.yaml", RANGES, STAYS)
     return init(
         InitRequest(
             folder=folder,
@@ -161,6 +177,18 @@ def lay_out(folder: Path) -> Initialised:
     )
 
 
+def narrow(path: Path, ranges: dict[str, dict[str, Any]], stays: dict[str, Any]) -> None:
+    """Let a recipe's parameters move within `ranges` alone; its comments stay."""
+    text = path.read_text(encoding="utf-8")
+    known = yamlfile.parse(text, path=path).data["params"]
+    edits = {f"params.{name}.{key}": value for name, spec in ranges.items() for key, value in spec.items()}
+    edits |= {f"params.{name}.tune": False for name in known if name not in ranges}
+    edits |= {f"params.{name}.default": value for name, value in stays.items() if name in known}
+    for key, value in edits.items():
+        text = yamlfile.with_value(text, key, value, path=path)
+    write_text(path, text)
+
+
 def preference(row: dict[str, Any]) -> dict[str, str]:
     """The sum of a training row against the one that forgets to carry, or is off by ten where nothing is carried."""
     question, answer = (turn["content"] for turn in row["messages"][-2:])
@@ -171,7 +199,7 @@ def preference(row: dict[str, Any]) -> dict[str, str]:
 
 
 def grow(session: Session, say: Say, on_tick: OnTick = silent) -> Grown:
-    """Baseline, every trial of the script, the vault. Experiments that fail are part of it."""
+    """Baseline, every trial of the script, the loop, the vault. Experiments that fail are part of it."""
     began = time.monotonic()
     os.environ.update(PER_PROCESS)
     grown = Grown()
@@ -179,6 +207,7 @@ def grow(session: Session, say: Say, on_tick: OnTick = silent) -> Grown:
     say(f"{ROOT} the untouched model: {score_words(session, ROOT)}")
     for trial in SCRIPT:
         attempt(session, trial, grown, say, on_tick)
+    search(session, grown, say)
     conclude(session, grown, say, on_tick)
     grown.seconds = round(time.monotonic() - began, 1)
     return grown
@@ -199,10 +228,29 @@ def attempt(session: Session, trial: Trial, grown: Grown, say: Say, on_tick: OnT
         say(f"{made.id} {score_words(session, made.id)}: {outcome.message}")
     for warning in outcome.warnings:
         say(f"{made.id} warning: {warning}")
-    for certificate in gate_rows.certificates(session.db, made.id):
-        grown.certificates[made.id] = CertificateView(
-            certificate.against, certificate.passed, certificate.look, certificate.mode, certificate.isolation
-        )
+    note_certificates(session, made.id, grown)
+
+
+def note_certificates(session: Session, identifier: str, grown: Grown) -> None:
+    for found in gate_rows.certificates(session.db, identifier):
+        view = CertificateView(found.against, found.passed, found.look, found.mode, found.isolation)
+        grown.certificates[identifier] = view
+
+
+def search(session: Session, grown: Grown, say: Say) -> None:
+    """`evo loop` goes on from what the script has left: it moves the parameters of `sft` by what the tree has shown."""
+
+    def tell(event: str, _: Loop, message: str, pick: Pick | None) -> None:
+        say(message if pick is not None else f"evo loop: {message}")
+        if event == "ended" and pick is not None and pick.experiment is not None:
+            note_certificates(session, pick.experiment, grown)
+            if pick.outcome != "scored":
+                grown.failures[pick.experiment] = gist(str(pick.told.get("message", "")))
+
+    ended = loop(session, LoopRequest(SEARCH), tell)
+    if ended.status == "stopped":
+        raise KeyboardInterrupt
+    grown.loop = ended
 
 
 def gist(message: str) -> str:

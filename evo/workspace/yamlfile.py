@@ -163,16 +163,21 @@ def _section(entry: Any) -> Any:
 def with_keys(text: str, settings: Mapping[str, object], *, path: object) -> str:
     """The text of an evo.yaml with these keys set, checked as a whole."""
     for dotted, value in settings.items():
-        parts = check_key(dotted).split(".")
-        node = _compose(text, path=path)
-        if node is not None and not isinstance(node, MappingNode):
-            raise FileFormatError(path, "must be a mapping of keys to values", line=1)
-        typed = _typed(dotted, value)
+        typed = _typed(check_key(dotted), value)
         written = [_section(entry) for entry in typed] if isinstance(typed, list) else typed
-        edited = _with_value(text, node, parts, written)
-        text = _as_expected(edited, _merged(parse(text, path=path).data or {}, parts, written), path=path)
+        text = with_value(text, check_key(dotted), written, path=path)
     check_config(parse(text, path=path), path=path)
     return text
+
+
+def with_value(text: str, dotted: str, value: object, *, path: object) -> str:
+    """The text of any mapping with one key set, made where it is missing; unchecked but for meaning that."""
+    parts = dotted.split(".")
+    node = _compose(text, path=path)
+    if node is not None and not isinstance(node, MappingNode):
+        raise FileFormatError(path, "must be a mapping of keys to values", line=1)
+    edited = _with_value(text, node, parts, value)
+    return _as_expected(edited, _merged(parse(text, path=path).data or {}, parts, value), path=path)
 
 
 def unset_key(path: Path, dotted: str) -> bool:

@@ -18,9 +18,11 @@ from evo.data.reader import read_rows
 from evo.domain.demo_view import DemoView
 from evo.domain.views import CertificateView, NewView, TreeNodeView
 from evo.errors import Refused
+from evo.ideas.space import space_of
 from evo.ops import demo
 from evo.workspace import repository
-from evo.workspace.recipes import apply_params, load_recipe
+from evo.workspace.layout import Layout
+from evo.workspace.recipes import apply_params, find_recipe
 
 LONGEST_S = 360
 
@@ -35,12 +37,21 @@ def test_a_folder_with_something_in_it_is_refused_and_left_alone(tmp_path: Path)
     assert evo("demo", taken, cwd=tmp_path).code == 2
 
 
-def test_every_trial_fits_its_shipped_recipe(tmp_path: Path) -> None:
-    """The script is legal: its parameters exist, its edits find their place; five techniques are in it."""
+@pytest.fixture(scope="module")
+def laid(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's workspace before anything runs."""
+    root = tmp_path_factory.mktemp("laid") / "tree"
+    demo.lay_out(root)
+    return root
+
+
+def test_every_trial_fits_its_recipe(laid: Path, tmp_path: Path) -> None:
+    """The script is legal: its parameters exist, its edits find their place; four techniques are in it."""
+    layout = Layout(laid)
     assert len(demo.SCRIPT) >= 6
     kinds = set()
     for trial in demo.SCRIPT:
-        source = load_recipe(None, assets.folder("recipes") / trial.recipe)
+        source = find_recipe(layout, trial.recipe)
         assert source.config.init_from == "parent", "each goes on from the weights of the parent that the policy picks"
         params = apply_params(source.config, demo.settings_of(trial))
         assert params["logging_steps"] == 2
@@ -53,14 +64,27 @@ def test_every_trial_fits_its_shipped_recipe(tmp_path: Path) -> None:
             assert edit.new in copy.read_text()
             with pytest.raises(Refused, match="does not fit"):
                 demo.apply(demo.Edit(edit.file, "no such words", ""), NewView("exp_0001", True, str(tmp_path)))
-    assert kinds == {("sft", "full"), ("sft", "lora"), ("dpo", "full"), ("grpo", "full"), ("rft", "full")}
+    assert kinds == {("sft", "lora"), ("dpo", "full"), ("grpo", "full"), ("rft", "full")}
 
 
-def test_preferences_are_made_of_the_training_rows_alone(tmp_path: Path) -> None:
+def test_the_loop_moves_five_values_of_its_own_copy_of_sft(laid: Path) -> None:
+    """Those of `RANGES` within them, whatever the shipped page offers beside; its comments stay."""
+    source = find_recipe(Layout(laid), "sft")
+    assert source.folder == laid / "recipes" / "sft"
+    axes = {axis.name: axis for axis in space_of(source.config.params).axes}
+    assert set(axes) == set(demo.RANGES)
+    assert axes["method"].choices == ("full", "lora")
+    assert (axes["learning_rate"].low, axes["learning_rate"].high, axes["learning_rate"].is_log) == (1e-4, 3e-2, True)
+    assert source.config.params["max_steps"].default == demo.STAYS["max_steps"]
+    shipped = (assets.folder("recipes") / "sft" / "recipe.yaml").read_text().splitlines()
+    kept = (source.folder / "recipe.yaml").read_text()
+    assert all(line in kept for line in shipped if line.lstrip().startswith("#"))
+
+
+def test_preferences_are_made_of_the_training_rows_alone(laid: Path) -> None:
     """The right sum against a wrong one, for every row and no other; they are in the workspace's first commit."""
-    demo.lay_out(tmp_path / "tree")
-    rows = [row.data["messages"] for row in read_rows(tmp_path / "tree" / "data" / "train.jsonl")]
-    pairs = [row.data for row in read_rows(tmp_path / "tree" / "data" / "preferences.jsonl")]
+    rows = [row.data["messages"] for row in read_rows(laid / "data" / "train.jsonl")]
+    pairs = [row.data for row in read_rows(laid / "data" / "preferences.jsonl")]
     assert [(pair["prompt"], pair["chosen"]) for pair in pairs] == [
         (user["content"], ai["content"]) for user, ai in rows
     ]
@@ -69,7 +93,7 @@ def test_preferences_are_made_of_the_training_rows_alone(tmp_path: Path) -> None
         assert int(pair["chosen"]) == int(first) + int(second) != int(pair["rejected"])
     assert demo.preference({"messages": [{"content": "17+25="}, {"content": "42"}]})["rejected"] == "32"
     assert demo.preference({"messages": [{"content": "11+22="}, {"content": "33"}]})["rejected"] == "43"
-    assert "data/preferences.jsonl" in repository.tracked(tmp_path / "tree", ["data"])
+    assert "data/preferences.jsonl" in repository.tracked(laid, ["data"])
 
 
 def test_an_interrupt_ends_what_runs_and_says_so(tmp_path: Path) -> None:
@@ -136,7 +160,12 @@ def test_the_demo_ends_with_a_certificate_and_a_vault_number(finished: tuple[Pat
     assert any(is_worse(root, node, nodes[node["parent"]]) for node in children if node["state"] == "open")
     better = [node for node in children if node["score"] is not None and node["score"] > nodes["exp_0000"]["score"]]
     assert {"sft", "dpo", "grpo", "rft"} <= {node["recipe"] for node in better}
-    assert set(data["picked_by"]) == set(nodes) - {"exp_0000"}
+    looped = [pick["experiment"] for pick in data["loop"]["picks"]]
+    assert len(looped) == data["loop"]["experiments"] == demo.SEARCH.experiments
+    assert all(nodes[name]["recipe"] == "sft" for name in looped)
+    assert data["loop"]["expected_of_draws"] is not None, "beside the gain stands what chance would have given"
+    assert data["loop"]["gain"] > 0
+    assert set(data["picked_by"]) == set(nodes) - {"exp_0000", *looped}
     assert set(data["picked_by"].values()) == {"tree-ucb"}
 
 
@@ -155,6 +184,7 @@ def test_without_a_terminal_it_tells_each_thing_in_a_line_of_stderr(finished: tu
         about = [line for line in lines if line.startswith(f"exp_{number:04d} ")]
         assert len(about) == 2, f"one line when it branches, one when it ends: {about}"
         assert "(tree-ucb)" in about[0]
+    assert any(line.startswith("evo loop: ") for line in lines)
     assert "\x1b" not in answer.err
     assert lines[-1].startswith("the vault is open")
 

@@ -11,10 +11,25 @@ from evo.domain.views import CertificateView, TreeView
 def demo(view: DemoView) -> list[Block]:
     blocks = trees.tree(TreeView(view.experiments, truncated=False, total=len(view.experiments)))
     blocks += [Text(words.one_line(failure), style="red") for failure in view.failures.values()]
+    blocks += [Text(""), *searched(view)]
     blocks += [Text(""), *certificates(view)]
     blocks += [Text(""), *vault(view)]
-    made = f"{len(view.picked_by)} experiments in {words.duration(view.seconds)}, parents chosen by {policies(view)}"
+    made = (
+        f"{len(view.experiments) - 1} experiments in {words.duration(view.seconds)}, parents chosen by {policies(view)}"
+    )
     return [*blocks, Text(f"{made}; workspace {view.workspace}", style="dim")]
+
+
+def searched(view: DemoView) -> list[Block]:
+    """What the loop added, and what chance would have."""
+    if view.loop is None:
+        return []
+    gain = "no score" if view.loop.gain is None else f"{view.loop.gain:+.3f} over exp_0000"
+    draws = view.loop.expected_of_draws
+    note = "" if draws is None else f"as many random draws of its values: {draws:+.3f} expected"
+    return [
+        Text(f"evo loop  {view.loop.experiments} experiments on its own; best {view.loop.best}, {gain}", "bold", note)
+    ]
 
 
 def certificates(view: DemoView) -> list[Block]:
