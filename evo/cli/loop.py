@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
 from evo import registry
 from evo.cli.options import leaf
-from evo.cli.output import say, warn
-from evo.domain.loop import Loop, LoopOptions, Pick
-from evo.domain.views import Reply, as_data
+from evo.cli.rounds import rounds
+from evo.domain.loop import LoopOptions
+from evo.domain.views import Reply
 from evo.errors import UsageError
-from evo.ops.loop.drive import LoopRequest, Tell
+from evo.ops.loop.drive import LoopRequest
 from evo.ops.loop.drive import loop as drive
-from evo.report.loop import event_view, loop_reply
+from evo.report.loop import loop_reply
 from evo.session import Session, open_session
 from evo.workspace.recipes import find_folder
 
@@ -62,7 +61,8 @@ def loop(
         given |= {"recipes": recipes, "seed": seed}
         said = frozenset(name for name, value in given.items() if value not in (None, ""))
         request = LoopRequest(options_of(session, asked), said, key, leave_running, fresh)
-        ended = drive(session, request, telling(json_lines=json_lines))
+        with rounds(json_lines=json_lines) as screen:
+            ended = drive(session, request, screen.tell, screen.watch)
         return loop_reply(session, ended)
 
 
@@ -90,15 +90,3 @@ def options_of(session: Session, asked: LoopOptions) -> LoopOptions:
 
 def parted(words: str) -> list[str]:
     return [word.strip() for word in words.split(",") if word.strip()]
-
-
-def telling(*, json_lines: bool) -> Tell:
-    """Events as lines: JSON on standard output, or words on standard error."""
-
-    def tell(event: str, loop: Loop, message: str, pick: Pick | None) -> None:
-        if json_lines:
-            say(json.dumps(as_data(event_view(event, loop, message, pick)), allow_nan=False))
-        else:
-            warn(message)
-
-    return tell

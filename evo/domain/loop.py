@@ -67,6 +67,12 @@ class Pick:
     def is_open(self) -> bool:
         return not self.outcome
 
+    @property
+    def counts(self) -> bool:
+        """Whether it makes one of the experiments that were asked for: what was refused before it ran is none, and a
+        further seed makes none."""
+        return self.kind != "seed" and self.outcome != "refused"
+
 
 @dataclass(frozen=True)
 class Loop:

@@ -9,6 +9,7 @@ from evo.domain.experiment import ROOT
 from evo.domain.loop import Loop, Pick
 from evo.domain.loop_views import LoopEventView, LoopPickView, LoopView
 from evo.domain.views import Hint, Reply, ScoreView
+from evo.errors import Busy
 from evo.session import Session
 from evo.store import experiments, gate_rows, loops
 
@@ -38,9 +39,10 @@ def pick_view(pick: Pick) -> LoopPickView:
 def loop_reply(session: Session, loop: Loop) -> Reply:
     view = loop_view(session, loop)
     steps = [Hint(f"evo show {view.best}", "the best by posterior mean"), Hint("evo next", "how to go on")]
-    if view.status != "completed":
-        steps.insert(0, Hint("evo loop", "goes on where it stopped"))
-    return Reply(view, tuple(steps))
+    if view.status == "completed":
+        return Reply(view, tuple(steps))
+    steps.insert(0, Hint("evo loop", "goes on where it stopped"))
+    return Reply(view, tuple(steps), failure=Busy(f"loop {view.id} is not at its end", hint="evo loop goes on"))
 
 
 def loop_view(session: Session, loop: Loop) -> LoopView:
@@ -56,7 +58,9 @@ def loop_view(session: Session, loop: Loop) -> LoopView:
         id=loop.id,
         status=loop.status,
         reason=loop.reason,
-        experiments=sum(pick.kind != "seed" and pick.experiment is not None for pick in picks),
+        experiments=sum(
+            pick.kind != "seed" and pick.experiment is not None and pick.outcome != "refused" for pick in picks
+        ),
         runs=sum(not pick.is_open and pick.outcome != "refused" for pick in picks),
         best=best.id,
         score=score,

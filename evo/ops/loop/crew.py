@@ -101,7 +101,9 @@ class Crew:
         self._workers.clear()
 
     def end(self, *, patience_s: float = 10.0) -> None:
-        """Wait for workers whose attempts were ended, then make sure."""
+        """End the workers; supervisors see that, and end what they train."""
+        for worker in self._workers:
+            worker.process.terminate()
         deadline = time.monotonic() + patience_s
         for worker in self._workers:
             with suppress(subprocess.TimeoutExpired):

@@ -18,6 +18,8 @@ from evo.workspace.recipes import find_recipe, own_names
 
 _BY_FILE = (("preferences.jsonl", "dpo"), ("train.jsonl", "sft"))
 _REWARDED = ("grpo", "rft")
+NO_RANGE = "has no parameter with a range that a loop could move"
+RANGES = "evo recipe copy {}, then give its params min and max in recipe.yaml"
 
 
 class Ground(NamedTuple):
@@ -43,15 +45,35 @@ class Ground(NamedTuple):
 
 
 def grounds(session: Session, names: list[str]) -> list[Ground]:
-    """Those of `names` (default: `usual`) that have something to move. UsageError names what has not."""
+    """Those of `names` (default: `usual`) that have something to move. UsageError says what one that was named lacks,
+    and why there is none at all."""
     known = list(experiments.all(session.db))
     found = [ground_of(session, name, known) for name in names or usual(session, known)]
-    if names and (still := [ground.recipe for ground in found if not ground.space.axes]):
-        raise UsageError(
-            f"recipe {still[0]} has no parameter with a range that a loop could move",
-            hint=f"evo recipe copy {still[0]}, then give its params min and max in recipe.yaml",
-        )
-    return [ground for ground in found if ground.space.axes]
+    lacking = {ground.recipe: why for ground in found if (why := lack_of(session, ground))}
+    if names and lacking:
+        name, why = next(iter(lacking.items()))
+        raise UsageError(f"recipe {name} {why}", hint=RANGES.format(name) if why is NO_RANGE else "evo data status")
+    return [ground for ground in found if ground.recipe not in lacking]
+
+
+def lack_of(session: Session, ground: Ground) -> str:
+    """Why a loop can do nothing with it; empty where it can."""
+    if not ground.space.axes:
+        return NO_RANGE
+    sources = [part.source for part in ground.config.data.train]
+    local = (source for source in sources if "://" not in source and not source.startswith("artifact:"))
+    missing = next((source for source in local if not (session.layout.root / source).exists()), None)
+    return f"trains on {missing}, which does not exist" if missing else ""
+
+
+def reasons(session: Session, names: list[str]) -> str:
+    """Why there is nothing to try, in words."""
+    known = list(experiments.all(session.db))
+    found = [ground_of(session, name, known) for name in names or usual(session, known)]
+    lacking = [f"{ground.recipe} {why}" for ground in found if (why := lack_of(session, ground))]
+    if not found:
+        return "there is no recipe to try: none in recipes/, none of the shipped ones fits the data"
+    return "; ".join(lacking) if len(lacking) == len(found) else "every value of every recipe was tried"
 
 
 def usual(session: Session, known: list[Experiment]) -> list[str]:

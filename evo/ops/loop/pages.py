@@ -1,41 +1,52 @@
 """What a loop leaves for people: heartbeat, AGENT_CONTEXT.md, PLAN.md, experiments.jsonl, and a commit an iteration.
 
-Invariant: every page is written anew from the store, so a kill costs none; what a person wrote in PLAN.md above the
-line stays; a commit holds these files alone, whatever else is staged.
+Invariant: every page is written anew from the store, so a kill costs none; what a person wrote into a page stays
+(`evo.ops.loop.margin`); a commit holds these files alone, whatever else is staged.
 """
 
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 from evo import clock
 from evo.beliefs import recall_beliefs
-from evo.domain.experiment import ROOT
+from evo.domain.experiment import ROOT, Experiment
 from evo.domain.loop import Loop, Pick
+from evo.domain.loop import Plan as Planned
 from evo.errors import EvoError
 from evo.files import write_json, write_text
+from evo.ops.loop import margin
 from evo.ops.loop.stop import ended
 from evo.session import Session
 from evo.store import experiments, gate_rows, listings, loops
 from evo.workspace.repository import commit_files
 
 CONTEXT, PLAN, JOURNAL = "AGENT_CONTEXT.md", "PLAN.md", "experiments.jsonl"
-LINE = "<!-- evo loop writes below this line; what stands above it is yours -->"
+HEARTBEAT_S = 5.0
+"""How often the heartbeat is written while nothing happens: older than a few of these, its loop is gone."""
 _SHOWN = 40
+_LESSONS = 10
 
 
 def home(session: Session) -> Path:
     return session.layout.hidden / "loop"
 
 
-def beat(session: Session, status: str, *, iteration: int, error: str = "") -> None:
-    """`.evo/loop/heartbeat.json`. `score`: of the best experiment."""
-    scored = experiments.get(session.db, ROOT).score_mean is not None
-    best = experiments.get(session.db, recall_beliefs(session).best) if scored else None
+def best_of(session: Session) -> Experiment | None:
+    """The best by posterior mean; None before the baseline has a score."""
+    if experiments.get(session.db, ROOT).score_mean is None:
+        return None
+    return experiments.get(session.db, recall_beliefs(session).best)
+
+
+def beat(session: Session, loop: Loop, status: str, *, error: str = "") -> None:
+    """`.evo/loop/heartbeat.json`. `iteration`: the newest that was begun; `score`: of the best experiment."""
+    best = best_of(session)
     written = {
-        "iteration": iteration,
+        "iteration": max((pick.k for pick in loops.picks(session.db, loop.id)), default=0),
         "status": status,
         "score": None if best is None else best.score_mean,
         "timestamp": clock.now(),
@@ -44,14 +55,26 @@ def beat(session: Session, status: str, *, iteration: int, error: str = "") -> N
     write_json(home(session) / "heartbeat.json", written)
 
 
+def is_beating(session: Session) -> bool:
+    """Whether some loop of this workspace was heard of a short while ago."""
+    try:
+        age = time.time() - (home(session) / "heartbeat.json").stat().st_mtime
+    except FileNotFoundError:
+        return False
+    return age < 12 * HEARTBEAT_S
+
+
 def write_pages(session: Session, loop: Loop) -> None:
-    root, picks = session.layout.root, loops.picks(session.db, loop.id)
-    write_text(root / CONTEXT, context_page(session, loop, picks))
-    path = root / PLAN
-    above = path.read_text(encoding="utf-8").split(LINE)[0] if path.is_file() else "# Plan\n\n"
-    write_text(path, f"{above}{LINE}\n\n{plan_page(session, loop, picks)}")
+    picks = loops.picks(session.db, loop.id)
+    margin.write(session.layout.root / CONTEXT, context_page(session, loop, picks), memory=home(session))
+    write_plan(session, loop)
     lines = [json.dumps(row, ensure_ascii=False, allow_nan=False) for row in map(journal_row, all_ended(session))]
-    write_text(root / JOURNAL, "".join(f"{line}\n" for line in lines))
+    write_text(session.layout.root / JOURNAL, "".join(f"{line}\n" for line in lines))
+
+
+def write_plan(session: Session, loop: Loop) -> None:
+    text = plan_page(session, loop, loops.picks(session.db, loop.id))
+    margin.write(session.layout.root / PLAN, text, memory=home(session), title="# Plan")
 
 
 def all_ended(session: Session) -> list[Pick]:
@@ -89,10 +112,13 @@ def context_page(session: Session, loop: Loop, picks: list[Pick]) -> str:
         f" last committed: {committed}.",
         "",
     ]
-    insights = [f"- {one.id}: {one.insight}" for one, _ in listings.with_insight(session.db, limit=10)]
-    lines += ["## Lessons", "", *insights, ""] if insights else []
+    done = ended(picks)
+    written = {one.id: one.insight for one, _ in listings.with_insight(session.db, limit=_LESSONS)}
+    told = {pick.experiment: pick.told["insight"] for pick in done[-_LESSONS:] if pick.told.get("insight")}
+    lessons = [f"- {name}: {text}" for name, text in (told | written).items()]
+    lines += ["## Lessons", "", *lessons, ""] if lessons else []
     lines += ["## Iterations", "", "| k | experiment | score | gain | of random draws | hypothesis |"]
-    lines += ["|---|---|---|---|---|---|", *map(table_row, ended(picks)[-_SHOWN:]), ""]
+    lines += ["|---|---|---|---|---|---|", *map(table_row, done[-_SHOWN:]), ""]
     return "\n".join(lines)
 
 
@@ -111,11 +137,16 @@ def plan_page(session: Session, loop: Loop, picks: list[Pick]) -> str:
     lines += [f"Stops at: {options.until}, {end}. Workers: {options.workers}. Ideas from: {options.ideator}.", ""]
     open_picks = [pick for pick in picks if pick.is_open]
     lines += ["## Under way", ""] if open_picks else []
-    lines += [f"- {pick.experiment or 'to be made'}: {pick.plan.hypothesis} ({pick.plan.why})" for pick in open_picks]
+    lines += [f"- {pick.experiment or 'to be made'}: {reasoned(pick.plan)}" for pick in open_picks]
     titles = listings.idea_titles(session.db, limit=5)
     lines += ["", "## Ideas that wait", ""] if titles else []
     lines += [f"- {number}: {title}" for number, title in titles]
     return "\n".join([*lines, ""])
+
+
+def reasoned(plan: Planned) -> str:
+    """The hypothesis, with the reason where it does not say it itself."""
+    return plan.hypothesis if plan.why in plan.hypothesis else f"{plan.hypothesis} ({plan.why})"
 
 
 def commit(session: Session, pick: Pick, extra: list[str]) -> str:
@@ -125,7 +156,9 @@ def commit(session: Session, pick: Pick, extra: list[str]) -> str:
     lines = [f"iter {pick.k}: {head} — {' '.join(pick.plan.hypothesis.split())[:60]}", ""]
     if experiment is not None:
         lines.append(f"Evo-Experiment: {experiment}")
-        facts = {"Commit": experiments.get(session.db, experiment).commit, "Weights": told.get("weights")}
+        data = " ".join(told.get("data", {}).values())
+        facts = {"Commit": told.get("commit"), "Data": data, "Evaluation": told.get("epoch")}
+        facts |= {"Weights": told.get("weights")}
         lines += [f"Evo-{name}: {value}" for name, value in facts.items() if value]
     return _committed(session, "\n".join(lines), extra)
 
@@ -162,6 +195,7 @@ def told_words(pick: Pick) -> str:
     words = f"{name} {percent(told.get('score'))}, gain {signed(told.get('gain'))} over {ROOT}"
     words += ", the best so far" if told.get("is_best") else ""
     draws = told.get("expected_of_draws")
-    of = f"the best of {told.get('runs')} random draws"
+    runs = told.get("runs")
+    of = "one random draw" if runs == 1 else f"the best of {runs} random draws"
     compared = "" if draws is None else f"; {of} would be expected to gain {signed(draws)}"
     return words + compared + ("; certified" if told.get("certified") else "")

@@ -6,6 +6,7 @@ a kill; nothing is written here.
 
 from __future__ import annotations
 
+import math
 import random
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from evo.ideas.moves import SPREAD, Move, Observation, drawn_move, fitted, next_
 from evo.ops.loop.grounds import Ground
 from evo.search.worth import MOST_SEEDS, expected_best, improvement, of_child, of_seed
 from evo.session import Session
+from evo.store import experiments
 
 IID = "iid"
 _POINTS = 96
@@ -130,8 +132,11 @@ def further_seed(session: Session, mind: Beliefs, child: Proposal | None, picks:
     return Proposal("seed", Plan(f"a further seed of {again.id}", why, again.id, seed=again.seed + again.facts.seeds))
 
 
-def expected_of_draws(known: list[Ground], n: int) -> float | None:
-    """What the best of `n` independent draws would be expected to gain, by what the results say of the whole cube."""
+def expected_of_draws(session: Session, known: list[Ground], n: int) -> float | None:
+    """What the best of `n` independent draws would be expected to gain, by what the results say of the whole cube.
+
+    Results count as they are, also those that started from a parent's weights: draws are rather flattered than wronged.
+    """
     rng = random.Random(n)
     found: list[tuple[float, float]] = []
     for ground in known:
@@ -143,7 +148,14 @@ def expected_of_draws(known: list[Ground], n: int) -> float | None:
         return None
     middle = sum(mean for mean, _ in found) / len(found)
     spread = sum((mean - middle) ** 2 + _UNKNOWN * sd * sd for mean, sd in found) / len(found)
-    return expected_best(middle, spread**0.5, n)
+    return min(expected_best(middle, spread**0.5, n), most_gain(session))
+
+
+def most_gain(session: Session) -> float:
+    """Of a perfect score over exp_0000; infinite where the metric has no end."""
+    metric, base = session.metric, experiments.get(session.db, ROOT).score_mean
+    end = metric.high if metric.direction == "max" else metric.low
+    return math.inf if base is None or end is None else metric.adjusted(end - base)
 
 
 def _plan(ground: Ground, move: Move, parent: str, *, words: str, start: float = 0.0) -> Plan:

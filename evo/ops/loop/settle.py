@@ -16,12 +16,13 @@ from evo.domain.attempt import Attempt
 from evo.domain.experiment import Experiment
 from evo.domain.loop import Loop, Pick
 from evo.errors import EvoError, Refused
+from evo.ideas.insight import insight_of
 from evo.ops.loop.crew import Done
 from evo.ops.loop.grounds import grounds
 from evo.ops.loop.pick import expected_of_draws
 from evo.ops.new import NewRequest, new
 from evo.session import Session
-from evo.store import attempts, experiments, gate_rows, loops
+from evo.store import attempts, datasets, experiments, gate_rows, loops
 from evo.store import ideas as idea_store
 
 Next = Literal["ended", "again", "spent"]
@@ -98,7 +99,8 @@ def end_scored(session: Session, loop: Loop, pick: Pick, known: Experiment, last
     done = [one for one in loops.picks(session.db, loop.id) if one.outcome == "scored"]
     mind = form_beliefs(session)
     runs = len(done) + 1
-    best_before = max((one.told.get("gain") or 0.0 for one in done), default=0.0)
+    others = (one for one in experiments.all(session.db) if one.id != known.id and one.state != "contaminated")
+    best_before = max((one.gain for one in others if one.gain is not None and one.epoch == known.epoch), default=0.0)
     certificate = gate_rows.certificate_of(session.db, known.id)
     told: dict[str, Any] = {
         "score": known.score_mean,
@@ -106,16 +108,30 @@ def end_scored(session: Session, loop: Loop, pick: Pick, known: Experiment, last
         "gain": known.gain,
         "is_best": known.gain is not None and known.gain > best_before,
         "best": mind.best,
-        "expected_of_draws": expected_of_draws(grounds(session, loop.options.recipes), runs),
+        "expected_of_draws": expected_of_draws(session, grounds(session, loop.options.recipes), runs),
         "runs": runs,
         "certified": None if certificate is None else certificate.passed,
+        "insight": insight_of(import_module("evo.ops.ideas.facts").facts_of(session, parses=False), known.id),
         "weights": last.weights_hash,
     }
-    return loops.finish(session.db, pick, "scored", told)
+    return loops.finish(session.db, pick, "scored", told | made_of(session, known))
+
+
+def made_of(session: Session, known: Experiment) -> dict[str, Any]:
+    """What an iteration's line of the journal needs to be repeated: content by hash, every parameter, its data."""
+    return {
+        "commit": known.commit,
+        "params": known.params,
+        "seed": known.seed,
+        "data": {one.path: one.sha256 for _, one in datasets.of(session.db, known.id)},
+        "epoch": known.epoch,
+    }
 
 
 def fail(session: Session, pick: Pick, outcome: str, failure: str, message: str) -> Pick:
-    return loops.finish(session.db, pick, outcome, {"failure": failure, "message": message[:500]})
+    told = {"failure": failure, "message": message[:500]}
+    made = {} if pick.experiment is None else made_of(session, experiments.get(session.db, pick.experiment))
+    return loops.finish(session.db, pick, outcome, told | made)
 
 
 def said(done: Done) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from evo.session import Session
 from evo.store import experiments, gate_rows
 
 FAILURES_IN_A_ROW = 5
+"""Failures alike after which a loop does not go on by itself; of different kinds, twice as many."""
 MISS = 3
 """Rounds without gain after which something else is tried than the next step."""
 _STALL = re.compile(r"stall:([1-9]\d{0,3})")
@@ -57,8 +58,19 @@ def is_over(session: Session, options: LoopOptions, picks: list[Pick]) -> str:
 
 
 def made_by(picks: list[Pick]) -> int:
-    """How many experiments are made or about to be; a plan that was refused is none, and a further seed makes none."""
-    return sum(pick.kind != "seed" and (pick.is_open or pick.experiment is not None) for pick in picks)
+    """How many experiments are made or about to be."""
+    return sum(pick.counts for pick in picks)
+
+
+def barren(picks: list[Pick]) -> str:
+    """Why a loop whose number is reached has not done what it was asked to: nothing that it made has a score."""
+    made = [pick for pick in ended(picks) if pick.counts]
+    if not made or any(pick.outcome == "scored" for pick in picks):
+        return ""
+    kinds = sorted({str(pick.told.get("failure", pick.outcome)) for pick in made})
+    return (
+        f"{len(made)} experiments were made, and none has a score ({', '.join(kinds)}); evo log {made[-1].experiment}"
+    )
 
 
 def on_target(session: Session) -> str | None:
@@ -76,17 +88,28 @@ def ended(picks: list[Pick]) -> list[Pick]:
 
 
 def rounds_without_gain(picks: list[Pick]) -> int:
-    """How many picks have ended since one was the best so far."""
-    done = ended(picks)
+    """How many picks have ended since one was the best so far; what was refused before it ran is no round."""
+    done = [pick for pick in ended(picks) if pick.outcome != "refused"]
     last = max((i for i, pick in enumerate(done, start=1) if pick.told.get("is_best")), default=0)
     return len(done) - last
 
 
 def stuck(picks: list[Pick]) -> str:
-    """The failure that the last picks have in common; empty where they have none."""
-    latest = ended(picks)[-FAILURES_IN_A_ROW:]
-    kinds = {str(pick.told.get("failure", "")) for pick in latest}
-    if len(latest) < FAILURES_IN_A_ROW or any(pick.outcome == "scored" for pick in latest) or len(kinds) > 1:
+    """What the last picks failed of; empty where one of them has a score, or they are few."""
+    since = 0
+    done = ended(picks)
+    for pick in reversed(done):
+        if pick.outcome == "scored":
+            break
+        since += 1
+    latest = done[len(done) - since :]
+    alike = {str(pick.told.get("failure", "")) for pick in latest[-FAILURES_IN_A_ROW:]}
+    if since < FAILURES_IN_A_ROW or (len(alike) > 1 and since < 2 * FAILURES_IN_A_ROW):
         return ""
-    name = latest[-1].experiment or ""
-    return f"the last {len(latest)} experiments failed alike ({kinds.pop()}); evo log {name}"
+    told, name = latest[-1].told, latest[-1].experiment
+    why = str(told.get("message", "")).strip()
+    log = f"; evo log {name}" if name and latest[-1].outcome != "refused" else ""
+    if len(alike) > 1:
+        return f"the last {since} experiments all failed ({', '.join(sorted(alike))}){log}"
+    said = f": {why.splitlines()[-1][:200]}" if why and not log else ""
+    return f"the last {FAILURES_IN_A_ROW} experiments failed alike ({alike.pop()}{said}){log}"

@@ -1,0 +1,242 @@
+"""One process at one loop: plan, new, run, gate, learn, and a free worker takes the next pick at once.
+
+Invariant: the loop keeps nothing in memory that is not in the store first, so after any kill it goes on where it
+stopped: picks that were planned are made and run, none twice. The heartbeat beats while anything is awaited.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from evo.clock import seconds_since
+from evo.domain.experiment import ROOT
+from evo.domain.loop import Loop, Pick
+from evo.errors import BudgetSpent, Refused
+from evo.lightdata import dataclass, field
+from evo.ops.collect import collect
+from evo.ops.loop import pages, stop
+from evo.ops.loop.crew import Crew
+from evo.ops.loop.grounds import Ground, grounds, reasons
+from evo.ops.loop.pick import IID, Proposal, plan_next
+from evo.ops.loop.settle import arguments, fail, make, refused_baseline, said, settle
+from evo.ops.progress import Tick
+from evo.runner import records
+from evo.session import Session
+from evo.store import attempts, experiments, loops
+
+Tell = Callable[[str, Loop, str, Pick | None], None]
+"""(event, loop, one sentence, the pick that it is about)."""
+POLL_S = 0.03
+WATCH_S = 1.0
+PATIENCE_S = 20.0
+"""Beside the grace that a training has, before its end is not waited for any more."""
+MOST_AGAIN = 3
+"""How often a run that was cut off is taken up again before it counts as failed."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What a loop is at: `made` experiments of `wanted` (None: no such end), and what runs now."""
+
+    made: int
+    wanted: int | None
+    best: str
+    score: float | None
+    running: list[Tick] = field(default_factory=list)
+
+
+Watch = Callable[[Moment], None]
+
+
+class Driver:
+    """`watch` is told once a second what runs. `leaves_running`: when it ends early, runs go on by themselves."""
+
+    def __init__(
+        self, session: Session, begun: Loop, tell: Tell, *, watch: Watch | None = None, leaves_running: bool = False
+    ) -> None:
+        self.session, self.loop, self.tell, self.watch = session, begun, tell, watch
+        self.leaves_running = leaves_running
+        folder, slots = pages.home(session) / "workers", session.config.run.slots
+        self.crew = Crew(session.layout.root, folder, size=begun.options.workers, slots=slots)
+        self.again: dict[int, int] = {}
+        self.before = {pick.k for pick in self.picks() if not pick.is_open}
+        """Ended before this process: what they failed of may be mended."""
+        self.spent = ""
+        self.blocked = ""
+        self.beaten = self.watched = float("-inf")
+
+    def go(self) -> str:
+        """Why the loop is done. Refused, BudgetSpent: why it cannot go on."""
+        try:
+            self.beat()
+            self.baseline()
+            stop.checked(self.session, self.loop.options)
+            self.take_up()
+            while not (self.crew.is_idle and self.has_ended()):
+                for done in self.crew.reap():
+                    self.end(self.pick(done.k), done)
+                self.fill()
+                self.wait()
+        except BaseException:
+            self.drop_runs()
+            raise
+        return stop.is_over(self.session, self.loop.options, self.picks())
+
+    def wait(self) -> None:
+        """A moment, with a heartbeat and a look at what runs where one is due."""
+        now = time.monotonic()
+        if now - self.beaten >= pages.HEARTBEAT_S:
+            self.beat()
+        if self.watch is not None and now - self.watched >= WATCH_S:
+            self.watched = now
+            self.watch(self.moment())
+        time.sleep(POLL_S)
+
+    def beat(self) -> None:
+        self.beaten = time.monotonic()
+        pages.beat(self.session, self.loop, "running")
+
+    def moment(self) -> Moment:
+        best = pages.best_of(self.session)
+        ended = [pick for pick in self.picks() if not pick.is_open]
+        running = [self.tick(worker.experiment) for worker in self.crew.running]
+        score = None if best is None else best.score_mean
+        return Moment(
+            stop.made_by(ended), self.loop.options.experiments, ROOT if best is None else best.id, score, running
+        )
+
+    def tick(self, experiment: str) -> Tick:
+        """How far a worker is, by what its run has left so far."""
+        live = attempts.live_of(self.session.db, experiment)
+        if live is None:
+            return Tick(experiment, 0, "starting", 0.0)
+        folder = self.session.layout.attempt(experiment, live.n)
+        stage = (records.read_record(str(folder.supervisor)) or {}).get("stage", "queued")
+        return Tick(experiment, live.n, str(stage), seconds_since(live.created_at), folder=str(folder.root))
+
+    def picks(self) -> list[Pick]:
+        return loops.picks(self.session.db, self.loop.id)
+
+    def pick(self, k: int) -> Pick:
+        return loops.get(self.session.db, self.loop.id, k)
+
+    def baseline(self) -> None:
+        """Score exp_0000 first: every gain is counted from it."""
+        if experiments.get(self.session.db, ROOT).score_mean is not None:
+            return
+        self.crew.start(0, ROOT)
+        while not self.crew.is_idle:
+            for done in self.crew.reap():
+                if experiments.get(self.session.db, ROOT).score_mean is None:
+                    raise refused_baseline(done)
+            self.wait()
+
+    def take_up(self) -> None:
+        """What an earlier process has begun: picks without an end are made and run, the others told."""
+        for pick in self.picks():
+            if pick.is_open:
+                self.start(pick)
+            elif pick.commit is None:
+                self.publish(pick)
+
+    def has_ended(self) -> bool:
+        """Once nothing runs: True by the stop policy. Refused or BudgetSpent where it merely cannot go on."""
+        if self.spent:
+            raise BudgetSpent(self.spent, hint="evo budget; raise the cap, then evo loop goes on")
+        picks = self.picks()
+        if stop.is_over(self.session, self.loop.options, picks):
+            if why := stop.barren(picks):
+                raise Refused(why, hint="mend the recipe; evo loop with a higher --experiments goes on")
+            return True
+        if self.blocked:
+            raise Refused(f"blocked: {self.blocked}", hint="evo next")
+        return False
+
+    def fill(self) -> None:
+        """Give every free worker a pick."""
+        while self.crew.has_room and not self.spent and not self.blocked:
+            picks = self.picks()
+            if stop.is_over(self.session, self.loop.options, picks):
+                return
+            self.blocked = stop.stuck([pick for pick in picks if pick.k not in self.before])
+            found = None if self.blocked else plan_one(self.session, self.loop, picks)
+            if found is not None:
+                self.start(loops.plan(self.session.db, self.loop.id, found.kind, found.plan))
+            elif not self.blocked and self.crew.is_idle:
+                why = reasons(self.session, self.loop.options.recipes)
+                self.blocked = f"nothing is left to try: {why}"
+            else:
+                return
+
+    def start(self, pick: Pick) -> None:
+        made = make(self.session, self.loop, pick)
+        if made.is_open and made.experiment is not None:
+            self.crew.start(made.k, made.experiment, *arguments(made))
+            words = pages.reasoned(made.plan)
+            self.tell("picked", self.loop, f"{made.experiment} from {made.plan.parent}: {words}", made)
+            pages.write_plan(self.session, self.loop)
+            self.beat()
+        else:
+            self.publish(made)
+
+    def end(self, pick: Pick, done: Any) -> None:
+        ended, then = settle(self.session, self.loop, pick, done)
+        if then == "spent":
+            self.spent = "the budget is spent"
+        elif then == "again":
+            self.again[pick.k] = self.again.get(pick.k, 0) + 1
+            if self.again[pick.k] > MOST_AGAIN:  # a night of search does not hang on one run
+                why = f"taken up again {MOST_AGAIN} times, and cut off or not evaluated each time: {said(done)[1]}"
+                self.publish(fail(self.session, pick, "failed", "cut_off", why))
+                return
+            self.crew.start(pick.k, done.experiment, *arguments(pick))
+        else:
+            self.publish(ended)
+
+    def publish(self, pick: Pick) -> None:
+        """Pages, heartbeat and commit of an iteration that has ended."""
+        pages.write_pages(self.session, self.loop)
+        self.beat()
+        extra = [f"{import_module('evo.ops.loop.data').FOLDER}"] if pick.plan.slices else []
+        loops.set_commit(self.session.db, pick, pages.commit(self.session, pick, extra))
+        self.tell("ended", self.loop, pages.told_words(pick), pick)
+
+    def drop_runs(self) -> None:
+        """Of a loop that ends early: its runs are ended as if their machine had gone, which spends no attempt, and are
+        taken up when it is resumed, at their last checkpoint where there is one; or they go on alone now."""
+        if self.leaves_running:
+            self.crew.leave()
+            return
+        names = [worker.experiment for worker in self.crew.running]
+        self.crew.end()
+        deadline = time.monotonic() + self.session.config.run.grace_s + PATIENCE_S
+        for name in names:
+            while time.monotonic() < deadline and self.is_running(name):
+                time.sleep(POLL_S)
+
+    def is_running(self, experiment: str) -> bool:
+        live = attempts.live_of(self.session.db, experiment)
+        return live is not None and live.state != "trained" and collect(self.session, live).ending == "running"
+
+
+def plan_one(session: Session, begun: Loop, picks: list[Pick]) -> Proposal | None:
+    """An idea where one is called for, training data by slice on a miss, else the next move."""
+    known = grounds(session, begun.options.recipes)
+    move = plan_next(session, begun, picks, known)
+    if begun.options.policy == IID:
+        return move
+    ask = import_module("evo.ops.loop.ask")  # the knowledge base and its sources
+    found: Proposal | None = ask.asked_idea(session, begun, known, move)
+    return found or by_slice(session, known, picks) or move
+
+
+def by_slice(session: Session, known: list[Ground], picks: list[Pick]) -> Proposal | None:
+    """After a miss, once for each best experiment: its recipe again, with the rows of its weak slices twice."""
+    with_data = [ground for ground in known if ground.config.data.train]
+    if not with_data or stop.rounds_without_gain(picks) < stop.MISS:
+        return None
+    found: Proposal | None = import_module("evo.ops.loop.data").proposal(session, with_data, picks)
+    return found
