@@ -23,6 +23,8 @@ def opened(dry_run: bool) -> AbstractContextManager[Session]:
     return open_rehearsal() if dry_run else open_session()
 
 
-def rehearsed(command: str, would: list[str], *, facts: dict[str, object] | None = None) -> Reply:
+def rehearsed(
+    command: str, would: list[str], *, facts: dict[str, object] | None = None, warnings: tuple[str, ...] = ()
+) -> Reply:
     """The reply of a rehearsal: what `command` would do."""
-    return Reply(DryRunView(command, would, facts or {}), (Hint(command, "does it"),))
+    return Reply(DryRunView(command, would, facts or {}), (Hint(command, "does it"),), warnings)

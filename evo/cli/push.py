@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from evo.cli.dry import DryRun, opened, rehearsed
 from evo.cli.options import Exp, leaf
 from evo.cli.progress import progress
 from evo.domain.views import Reply
@@ -28,12 +29,17 @@ def push(
     allow_uncertified: Annotated[
         bool, typer.Option("--allow-uncertified", help="Push without a certificate; the card says so.")
     ] = False,
+    dry_run: DryRun = False,
 ) -> Reply:
     """evo push exp_0007 --repo me/my-model
 
     Put weights and model card on the Hugging Face hub, in one commit. HF_TOKEN is your token; HF_ENDPOINT another hub.
     """
     request = ops.PushRequest(experiment, repo, private, merge, allow_uncertified)
+    if dry_run:
+        with opened(dry_run) as session:
+            would, warnings = ops.rehearse(session, request)
+        return rehearsed(f"evo push {experiment}", would, facts={"id": experiment}, warnings=warnings)
     with open_session() as session, progress() as on_tick:
         view, warnings = ops.push(session, request, on_tick)
     return Reply(view, (), warnings)

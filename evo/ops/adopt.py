@@ -13,7 +13,9 @@ import shutil
 import time
 from importlib import import_module
 from pathlib import Path
+from typing import NamedTuple
 
+from evo.domain.attempt import Attempt
 from evo.domain.experiment import BARREN, DECLARED, ROOT, Experiment, parse_experiment_id
 from evo.domain.job import AttemptFolder, Job, RunFacts
 from evo.errors import NotFound, Refused, UsageError
@@ -50,8 +52,44 @@ class AdoptRequest:
     key: str | None = None
 
 
+class Checkpoint(NamedTuple):
+    """What is to be adopted, looked at and found fit."""
+
+    source: Path
+    parent: Experiment
+    files: list[Source]
+    weights: str
+
+
 def adopt(session: Session, request: AdoptRequest, on_tick: OnTick = silent) -> RunOutcome:
     """Make the experiment of `path` and score it. The same weights, parent and words give the same experiment."""
+    found = checked(session, request)
+    staged = stage(session, found, on_tick=on_tick)
+    try:
+        made = experiment_of(session, request, found)
+        if is_new(session, made):
+            take_in(session, made, staged, found.weights)
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+    return run(session, RunRequest(made.id), on_tick)
+
+
+def rehearse(session: Session, request: AdoptRequest) -> tuple[str, list[str]]:
+    """The experiment that there would be, and what is done before its evaluation. Nothing is copied."""
+    found = checked(session, request)
+    size = places.size_of(found.files)
+    places.refuse_full_disk(session.layout.cache, size)
+    made = experiment_of(session, request, found)
+    if not is_new(session, made):
+        return made.id, [f"find {made.id} below {found.parent.id}, which these weights are"]
+    attempt = claimed(session, made, found.weights)
+    finished(session, attempt, found.weights)
+    copied = f"copy {len(found.files)} files ({size / 1e6:.1f} MB) from {found.source}"
+    return made.id, [copied, f"make {made.id} below {found.parent.id}, its lineage declared"]
+
+
+def checked(session: Session, request: AdoptRequest) -> Checkpoint:
+    """What `request` names. NotFound, Refused or UsageError where it cannot be adopted."""
     if not request.hypothesis.strip():
         raise UsageError("a hypothesis is needed: where does it come from, and what do you expect?", hint='-m "…"')
     source = request.path.expanduser()
@@ -65,14 +103,7 @@ def adopt(session: Session, request: AdoptRequest, on_tick: OnTick = silent) -> 
     refuse_misfits(session, source, parent)
     weights = weights_hash(source)
     refuse_known(session, weights, parent, request)
-    staged = stage(session, source, files, weights, on_tick=on_tick)
-    try:
-        made = experiment_of(session, request, parent, weights)
-        if attempts.live_of(session.db, made.id) is None and made.score_mean is None:
-            take_in(session, made, staged, weights)
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
-    return run(session, RunRequest(made.id), on_tick)
+    return Checkpoint(source, parent, files, weights)
 
 
 def files_of(session: Session, source: Path) -> list[Source]:
@@ -118,8 +149,9 @@ def fingerprint(parent: Experiment, weights: str, request: AdoptRequest) -> str:
     return sha256_json(["adopt", parent.id, weights, request.hypothesis])
 
 
-def stage(session: Session, source: Path, files: list[Source], weights: str, *, on_tick: OnTick) -> Path:
+def stage(session: Session, found: Checkpoint, *, on_tick: OnTick) -> Path:
     """A copy in evo's own folder, of the same content: slow work, done before anything is written down."""
+    source, files, weights = found.source, found.files, found.weights
     staged = session.layout.cache / f"adopt-{weights[:16]}-{secrets.token_hex(4)}"
     places.refuse_full_disk(session.layout.cache, places.size_of(files))
     began = time.monotonic()
@@ -134,8 +166,9 @@ def stage(session: Session, source: Path, files: list[Source], weights: str, *, 
     return staged
 
 
-def experiment_of(session: Session, request: AdoptRequest, parent: Experiment, weights: str) -> Experiment:
+def experiment_of(session: Session, request: AdoptRequest, found: Checkpoint) -> Experiment:
     """The experiment, made now or known by its fingerprint, with a worktree in which children begin."""
+    parent, weights = found.parent, found.weights
     wanted = NewExperiment(
         parent=parent.id,
         hypothesis=request.hypothesis,
@@ -149,7 +182,8 @@ def experiment_of(session: Session, request: AdoptRequest, parent: Experiment, w
     )
     commit = start_commit(session, parent)
     made, _ = experiments.add(session.db, wanted)
-    add_worktree(session.layout, made.id, start_commit=commit, recipe_folder=None)
+    if not session.is_rehearsal:
+        add_worktree(session.layout, made.id, start_commit=commit, recipe_folder=None)
     if made.content_hash is None:
         experiments.set_content(session.db, made.id, commit=commit, content_hash=content_hash(weights))
     return experiments.get(session.db, made.id)
@@ -159,15 +193,29 @@ def content_hash(weights: str) -> str:
     return sha256_json([RECIPE, weights])
 
 
+def is_new(session: Session, made: Experiment) -> bool:
+    """True where nothing was taken in for it yet."""
+    return attempts.live_of(session.db, made.id) is None and made.score_mean is None
+
+
 def take_in(session: Session, made: Experiment, staged: Path, weights: str) -> None:
     """An attempt whose training is over: the staged weights are its output, and its evaluation is owed."""
-    token = secrets.token_hex(16)
-    attempt = attempts.claim(
+    attempt = claimed(session, made, weights)
+    folder = session.layout.attempt(made.id, attempt.n)
+    make_folders(folder)
+    folder.output.rmdir()
+    staged.rename(folder.output)
+    write_json(folder.job, plain(job_of(made, attempt.n, folder)))
+    finished(session, attempt, weights)
+
+
+def claimed(session: Session, made: Experiment, weights: str) -> Attempt:
+    return attempts.claim(
         session.db,
         made.id,
         seed=made.seed,
         cap=1,
-        token=token,
+        token=secrets.token_hex(16),
         executor="local",
         controller=json.dumps(plain(current())),
         is_detached=False,
@@ -175,12 +223,12 @@ def take_in(session: Session, made: Experiment, staged: Path, weights: str) -> N
         content_hash=content_hash(weights),
         is_free=True,
     )
-    folder = session.layout.attempt(made.id, attempt.n)
-    make_folders(folder)
-    folder.output.rmdir()
-    staged.rename(folder.output)
-    write_json(folder.job, plain(job_of(made, attempt.n, folder)))
-    trained = record.Finished(made.id, attempt.n, token, "trained", weights_hash=weights, message="adopted")
+
+
+def finished(session: Session, attempt: Attempt, weights: str) -> None:
+    trained = record.Finished(
+        attempt.experiment, attempt.n, attempt.token, "trained", weights_hash=weights, message="adopted"
+    )
     record.finish(session.db, trained)
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module, metadata
 from pathlib import Path
+from typing import NamedTuple
 
 from evo.domain.attempt import Attempt
 from evo.domain.experiment import ROOT
@@ -85,9 +86,8 @@ def export(session: Session, identifier: str, *, to: Path, merge: bool = False, 
 
 def write(session: Session, weights: Scored, target: Path, *, form: Form, on_tick: OnTick) -> ExportView:
     """The export itself."""
-    kind = "merged" if form.merge and weights.kind == "adapter" else weights.kind
-    from_run, from_base = files_of(weights, kind)
-    needed = [*from_run, *from_base, *(weights_in(weights.base) if kind == "merged" and weights.base else [])]
+    kind = kind_of(weights, merge=form.merge)
+    from_run, from_base, needed = sources_of(weights, kind)
     folder.refuse_full_disk(target, folder.size_of(needed))
     is_base = weights.run.experiment == ROOT  # the user's own folder; a hub cache consists of links
     with folder.draft_of(target) as draft, ticking(weights.run, on_tick) as tick:
@@ -108,6 +108,25 @@ def write(session: Session, weights: Scored, target: Path, *, form: Form, on_tic
 
 def weights_in(place: Path) -> list[Source]:
     return [Source(path, path.name) for path in weight_files(place)]
+
+
+def kind_of(weights: Scored, *, merge: bool) -> str:
+    """`merged` where an adapter is to be folded into its base, else the weights' own kind."""
+    return "merged" if merge and weights.kind == "adapter" else weights.kind
+
+
+class Sources(NamedTuple):
+    """What is copied from the run, and from the base model; `needed`: all whose size the disk must hold."""
+
+    from_run: list[Source]
+    from_base: list[Source]
+    needed: list[Source]
+
+
+def sources_of(weights: Scored, kind: str) -> Sources:
+    from_run, from_base = files_of(weights, kind)
+    folded = weights_in(weights.base) if kind == "merged" and weights.base else []
+    return Sources(from_run, from_base, [*from_run, *from_base, *folded])
 
 
 def files_of(weights: Scored, kind: str) -> tuple[list[Source], list[Source]]:

@@ -6,6 +6,7 @@ Invariant: each is one legal move of the table in `domain.experiment`, recorded 
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from evo.beliefs import form_beliefs, remember_best
 from evo.clock import seconds_since
@@ -61,11 +62,12 @@ def discard(
     return f"{identifier} is discarded ({class_}: {reason}); its diff and results stay"
 
 
-def restore(session: Session, identifier: str) -> str:
-    """Take a discard back: the former standing, never more. From contaminated only where the data is clean now."""
+def restore(session: Session, identifier: str, *, data_to: Path | None = None) -> str:
+    """Take a discard back: the former standing, never more. From contaminated only where the data is clean now; its
+    data is resolved in the cache, or in the folder `data_to`."""
     experiment = experiments.get(session.db, identifier)
     if experiment.state == "contaminated":
-        found = leaks_of(session, experiment)
+        found = leaks_of(session, experiment, data_to=data_to)
         if found:
             raise Denied(f"{identifier} is still contaminated: {found}", hint="take those lines out of the data")
     restored = experiments.restore(session.db, identifier, reason="restored")

@@ -1,4 +1,5 @@
-"""What `run` and `data seal` would do, decided by the code that decides it for real, on a copy of the store.
+"""What `run`, `adopt`, `restore` and `data seal` would do, decided by the code that decides it for real, on a copy of
+the store.
 
 Invariant: no attempt, no commit and no file of the workspace is written; results of leak checks are kept by hash, as
 ever. What only the run itself can show (whether it trains well) is not foretold.
@@ -10,16 +11,16 @@ import tempfile
 from pathlib import Path
 
 from evo.config import RecipeConfig
-from evo.data import mix, seal
+from evo.data import seal
 from evo.domain.attempt import Attempt
 from evo.domain.experiment import DECLARED, ROOT, Experiment
 from evo.errors import Busy, Refused
 from evo.lightdata import replace
-from evo.ops import budget, sealing
+from evo.ops import adopt as adoption
+from evo.ops import budget, lifecycle, sealing
 from evo.ops.checks import leaks
-from evo.ops.checks.provenance import artifact_files
 from evo.ops.data import plan_of
-from evo.ops.launch import Content, RunOptions, Work, start_weights
+from evo.ops.launch import Content, RunOptions, Work, resolve_data, start_weights
 from evo.ops.run import (
     FINISHED_BEFORE,
     RunRequest,
@@ -102,9 +103,7 @@ def _content(session: Session, experiment: Experiment, recipe: RecipeConfig, scr
     start = start_weights(session, experiment)
     data = None
     if recipe.data.train:
-        place = mix.Place(session.layout.root, scratch, artifacts=artifact_files(session, recipe))
-        held_back = seal.load_split(session.layout.root, "mid")
-        data = mix.resolve(recipe.data, place, exclude=held_back, seed=session.config.splits.seed)
+        data = resolve_data(session, recipe, to=scratch)
     return Content(experiment.commit, "rehearsal", recipe, data, start)
 
 
@@ -149,6 +148,22 @@ def _claimed(session: Session, work: Work, options: RunOptions) -> Attempt:
         is_rerun=options.rerun,
         budget=wish,
     )
+
+
+def adopt(session: Session, request: adoption.AdoptRequest) -> tuple[str, list[str]]:
+    """The experiment that it would be, and what would be done. Raises what the adoption would be refused with."""
+    identifier, would = adoption.rehearse(session, request)
+    return identifier, [*would, *run(session, RunRequest(identifier))[1]]
+
+
+def restore(session: Session, identifier: str) -> list[str]:
+    """What `evo restore` would do. Raises what it would be refused with."""
+    experiment = experiments.get(session.db, identifier)
+    worktree = session.layout.worktree(experiment.id)
+    if experiment.state == "contaminated" and not worktree.is_dir():
+        return [f"make the worktree of {identifier} again and look at its data anew; what is found is not foretold"]
+    with tempfile.TemporaryDirectory(prefix="evo-rehearsal-") as scratch:
+        return [lifecycle.restore(session, identifier, data_to=Path(scratch))]
 
 
 def seal_items(session: Session, request: GoldRequest) -> list[str]:

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,7 +32,7 @@ class Pushed(NamedTuple):
 
 
 def account_of(repo: str, environment: Mapping[str, str]) -> Account:
-    """Whose repository is pushed to. UsageError or Refused before anything is made ready."""
+    """Whose repository is pushed to. UsageError, Refused or MissingExtra before anything is made ready."""
     if _REPO.fullmatch(repo) is None or ".." in repo or "--" in repo:
         raise UsageError(f"{repo!r} is no repository", hint="--repo OWNER/NAME")
     if environment.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
@@ -39,17 +40,16 @@ def account_of(repo: str, environment: Mapping[str, str]) -> Account:
     token = environment.get("HF_TOKEN", "").strip()
     if not token:
         raise Refused("HF_TOKEN is not set", hint="export HF_TOKEN: a token that may write, from the hub's settings")
+    if find_spec("huggingface_hub") is None:
+        raise MissingExtra("huggingface_hub", "train")
     return Account(repo, token)
 
 
 def push(folder: Path, account: Account, *, is_private: bool, message: str) -> Pushed:
     """Upload `folder`, making the repository where there is none. RunFailed with the hub's own words."""
-    try:
-        hub: Any = import_module("huggingface_hub")
-        utils: Any = import_module("huggingface_hub.utils")
-        faults: Any = import_module("huggingface_hub.errors")
-    except ImportError:
-        raise MissingExtra("huggingface_hub", "train") from None
+    hub: Any = import_module("huggingface_hub")
+    utils: Any = import_module("huggingface_hub.utils")
+    faults: Any = import_module("huggingface_hub.errors")
     utils.disable_progress_bars()
     api = hub.HfApi(token=account.token, library_name="evo")
     try:

@@ -45,7 +45,7 @@ class Verdict(NamedTuple):
     condemns: str
 
 
-def leaks_of(session: Session, experiment: Experiment) -> str:
+def leaks_of(session: Session, experiment: Experiment, *, data_to: Path | None = None) -> str:
     """Why an experiment is contaminated: sealed items in its worktree, evaluation items in its data; empty: clean."""
     worktree = ensure_worktree(session.layout, experiment)
     opened: str = import_module("evo.ops.checks.opened").standing(session, experiment)
@@ -54,7 +54,9 @@ def leaks_of(session: Session, experiment: Experiment) -> str:
     if experiment.origin == DECLARED:
         return ""  # it has no data that evo knows of
     recipe = load_recipe(session.layout, worktree / "recipe").config
-    return refuse(session, experiment, recipe, resolve_data(session, recipe)) if recipe.data.train else ""
+    if not recipe.data.train:
+        return ""
+    return refuse(session, experiment, recipe, resolve_data(session, recipe, to=data_to))
 
 
 def sealed_copies(session: Session, worktree: Path) -> str:
