@@ -9,6 +9,7 @@ import typer
 from evo.cli.options import leaf
 from evo.domain.idea_views import IdeasView
 from evo.domain.views import Hint, Reply
+from evo.ops.ideas.facts import training_rows
 from evo.ops.ideas.ideate import brief_for, ideate, parse_brief
 from evo.ops.ideas.sources import panel
 from evo.ops.ideas.views import idea_view
@@ -41,8 +42,16 @@ def ideate_(
         asked = panel(session, source, is_needed=bool(source))
         found = ideate(session, name, k, asked=asked)
         path = str(session.layout.reports / "ideas.jsonl")
+        has_data = bool(training_rows(session))
     view = IdeasView([idea_view(one) for one in found], brief=name, why=why, path=path)
     first = next((one for one in found if one.idea.recipe and one.state == "open"), None)
     hints = (Hint(f"evo ideas take {first.id}", first.idea.title),) if first else ()
-    warnings = () if found else (f"nothing new for {name}: another brief, or `evo frontier`",)
+    warnings = () if found else (nothing_for(name, has_data=has_data),)
     return Reply(view, hints, (*asked.warnings(), *warnings))
+
+
+def nothing_for(brief: str, *, has_data: bool) -> str:
+    """Why there is no idea, and what would change that."""
+    if brief == "literature" and not has_data:
+        return "nothing to learn from in data/: train.jsonl, preferences.jsonl or corpus/; or a recipe in recipes/"
+    return f"nothing new for {brief}: another brief, or `evo frontier`"

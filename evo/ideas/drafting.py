@@ -101,7 +101,7 @@ def _confidence(base: KnowledgeBase, draft: Draft) -> list[str]:
         CODE: bool(draft.recipe),
         REPLICATED: any(link.kind == "replicates" for link in links),
         "contradicted": any(link.kind == "contradicts" for link in links),
-        SPECIFIC: bool(draft.settings),
+        SPECIFIC: bool(draft.settings) or any(claim.patch for claim in draft.claims[:1]),
     }
     return [words for words, holds in told.items() if holds]
 

@@ -110,6 +110,7 @@ SITUATIONS = frozenset(
         *("base-zero", "base-low", "base-some", "small-model", "cuda", "lora"),  # the model
         *(
             "before-rl",
+            "preferences-done",
             "sft-done",
             "rl-done",
             "siblings",
@@ -119,7 +120,8 @@ SITUATIONS = frozenset(
             "regression",
         ),  # the tree
         *("overlapping-best", "overfit", "forgetting", "generalisation-gap", "format-errors", "truncated-outputs"),
-        *("reward-flat", "reward-saturated", "entropy-collapse", "length-drift", "instability", "out-of-memory"),
+        *("reward-flat", "reward-saturated", "reward-hacked", "entropy-collapse", "length-drift", "instability"),
+        *("out-of-memory", "lora-slow", "corpus"),
     }
 )
 

@@ -1,4 +1,5 @@
 """Which idea comes first: has code before replicated before specific before recent; checked before remembered.
+Before a tree has results, techniques come in the order of the recommendation.
 
 Invariant: an idea with a reference that leads to another paper cannot rank: it comes after all others. Order among
 equals is the source's own. A technique that was given up twice is pushed down, not forbidden.
@@ -13,18 +14,31 @@ from evo.domain.idea import Idea
 from evo.ideas.drafting import ANSWERS, CHECKED, CODE, REMEMBERED, REPLICATED, SPECIFIC
 from evo.ideas.facts import Facts
 from evo.ideas.novelty import times_in_vain
-from evo.ideas.recommend import contradicted
+from evo.ideas.recommend import contradicted, recommend
+from evo.ideas.situations import scored
 
 IN_VAIN = 2
 _ARXIV = re.compile(r"arxiv\.org/abs/(\d{2})(\d{2})\.")
 
 
 def ranked(facts: Facts, ideas: Iterable[Idea]) -> list[Idea]:
-    spoken = contradicted(facts)
-    return sorted(ideas, key=lambda idea: _key(facts, idea, idea.technique in spoken))
+    spoken, prior = contradicted(facts), _prior(facts)
+    return sorted(
+        ideas, key=lambda idea: _key(facts, idea, idea.technique in spoken, prior.get(idea.technique, len(prior)))
+    )
 
 
-def _key(facts: Facts, idea: Idea, is_contradicted: bool) -> tuple[object, ...]:
+def _prior(facts: Facts) -> dict[str, int]:
+    """Before the first result, place of each technique by what there is to learn from; then results speak."""
+    if scored(facts):
+        return {}
+    found: dict[str, int] = {}
+    for _, technique in recommend(facts.task.shapes).order:
+        found.setdefault(technique.name, len(found))
+    return found
+
+
+def _key(facts: Facts, idea: Idea, is_contradicted: bool, place: int) -> tuple[object, ...]:
     said = idea.confidence
     first = (
         is_mismatched(idea),
@@ -37,6 +51,7 @@ def _key(facts: Facts, idea: Idea, is_contradicted: bool) -> tuple[object, ...]:
         return first
     return (
         *first,
+        place,
         (CHECKED not in said) + (REMEMBERED in said),
         REPLICATED not in said,
         SPECIFIC not in said,

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 
 from evo.diagnose.priors import PRIORS, Prior
 from evo.ideas.facts import Facts, RewardShape
-from evo.ideas.situations import REINFORCED, SUPERVISED, is_stuck, scored
+from evo.ideas.situations import is_stuck, scored
+from evo.ideas.symptoms import REINFORCED, SUPERVISED
 from evo.lightdata import dataclass, field
 
 SHAPES: tuple[RewardShape, ...] = ("verifiable", "pairs", "demonstrations", "scorer", "corpus")
@@ -18,11 +19,12 @@ SHAPES: tuple[RewardShape, ...] = ("verifiable", "pairs", "demonstrations", "sco
 
 @dataclass(frozen=True)
 class Technique:
-    """`recipe` is empty where none is shipped."""
+    """`recipe` is empty where none is shipped; `origin`: the claim of the knowledge base that speaks of it as such."""
 
     name: str
     recipe: str
     why: str
+    origin: str = ""
 
 
 @dataclass(frozen=True)
@@ -37,20 +39,45 @@ class Recommendation:
 
 BY_SHAPE: dict[RewardShape, tuple[Technique, ...]] = {
     "verifiable": (
-        Technique("grpo", "grpo", "several answers to a prompt, each against its group: no value model to train"),
-        Technique("rloo", "rloo", "the same by leave-one-out: unbiased, and steadier where groups are small"),
+        Technique(
+            "grpo", "grpo", "several answers to a prompt, each against its group: no value model to train", "grpo-intro"
+        ),
+        Technique(
+            "rloo", "rloo", "the same by leave-one-out: unbiased, and steadier where groups are small", "rloo-loo"
+        ),
         Technique("ppo", "", "it needs a value model, and TRL has no PPO any more: take grpo or rloo"),
     ),
     "pairs": (
-        Technique("dpo", "dpo", "a classification loss on pairs, without reward model and without drawing answers"),
-        Technique("kto", "kto", "single answers that are good or bad: pairs may be unbalanced, or taken apart"),
-        Technique("orpo", "orpo", "imitation and preference in one stage, without a reference model in memory"),
+        Technique(
+            "dpo",
+            "dpo",
+            "a classification loss on pairs, without reward model and without drawing answers",
+            "dpo-direct",
+        ),
+        Technique(
+            "kto", "kto", "single answers that are good or bad: pairs may be unbalanced, or taken apart", "kto-unpaired"
+        ),
+        Technique(
+            "orpo",
+            "orpo",
+            "imitation and preference in one stage, without a reference model in memory",
+            "orpo-one-stage",
+        ),
     ),
-    "demonstrations": (Technique("sft", "sft", "imitate good answers; what can be shown need not be searched for"),),
+    "demonstrations": (
+        Technique("sft", "sft", "imitate good answers; what can be shown need not be searched for", "sft-instructions"),
+    ),
     "scorer": (
-        Technique("rft", "rft", "draw, keep what is rewarded, learn it: stable where the reward is coarse or noisy"),
+        Technique(
+            "rft",
+            "rft",
+            "draw, keep what is rewarded, learn it: stable where the reward is coarse or noisy",
+            "raft-best-of-k",
+        ),
     ),
-    "corpus": (Technique("pretrain", "pretrain", "running text puts in what the base model does not know yet"),),
+    "corpus": (
+        Technique("pretrain", "pretrain", "running text puts in what the base model does not know yet", "dont-stop"),
+    ),
 }
 
 

@@ -12,7 +12,8 @@ THIRD = ("times", 1 / 3)
 
 
 class Remedy(NamedTuple):
-    """`moves` change the run's own settings; `recipe` is another one to take instead (the first that is there)."""
+    """`moves` change the run's own settings; `recipes`: others to take instead (the first that is there); `unless`:
+    techniques for which it means something else."""
 
     name: str
     why: str
@@ -20,8 +21,10 @@ class Remedy(NamedTuple):
     recipes: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
     risks: str = ""
+    unless: tuple[str, ...] = ()
 
 
+LOG = "evo log {experiment}"
 _SLOWER = Remedy(
     "a third of the learning rate", "too large steps undo more than they teach", {"learning_rate": THIRD},
     risks="it may only be slower",
@@ -31,7 +34,7 @@ _SHORTER = Remedy(
 )
 _CLOSER = Remedy(
     "held twice as close to where it started", "a penalty on the distance keeps what was known",
-    {"beta": DOUBLE}, risks="it may learn less",
+    {"beta": DOUBLE}, risks="it may learn less", unless=("orpo",),  # whose beta weighs the preference, not the distance
 )  # fmt: skip
 _ADAPTER = Remedy(
     "a LoRA", "a low-rank change forgets less, and needs less memory",
@@ -71,6 +74,26 @@ BY_FAILURE: dict[str, tuple[Remedy, ...]] = {
         Remedy("look at how rows are rendered", "a template that does not fit fails or, worse, teaches the wrong form",
                commands=("evo recipe check {recipe}", "evo diagnose --format")),
     ),
+    "tokenizer": (
+        Remedy("the base model's tokenizer as it is", "evaluation reads that one, whatever was saved",
+               commands=("evo recipe check {recipe}", "evo run {experiment} --smoke")),
+    ),
+    "dtype": (
+        Remedy("the base model's precision", "weights are loaded, trained and saved in one",
+               commands=("evo recipe check {recipe}", "evo run {experiment} --smoke")),
+    ),
+    "reward": (
+        Remedy("more answers to a prompt", "a larger group is more often mixed",
+               {"group_size": DOUBLE, "samples": DOUBLE}, risks="twice the drawing"),
+        Remedy("demonstrations first", "what is never earned teaches nothing", {}, ("sft",)),
+        Remedy("look at what the reward reads", "one that is the same for every answer teaches nothing",
+               commands=("evo recipe check {recipe}", "evo diagnose --format")),
+    ),
+    "score": (
+        _SLOWER,
+        Remedy("look at training rows beside dev items", "ten rows have undone what the base model could do",
+               commands=("evo diagnose", "evo recipe check {recipe}")),
+    ),
     "missing_module": (Remedy("install what is missing", "no setting helps", commands=("evo doctor",)),),
     "disk_full": (Remedy("make room", "weights of failed and discarded runs can go", commands=("evo gc --dry-run",)),),
     "network": (
@@ -78,22 +101,44 @@ BY_FAILURE: dict[str, tuple[Remedy, ...]] = {
     ),
     "no_output": (
         Remedy("look at where it writes", "what is not in EVO_CHECKPOINT_DIR is no output",
-               commands=("evo recipe check {recipe}", "evo log {experiment}")),
+               commands=("evo recipe check {recipe}", LOG)),
     ),
     "bad_result": (
         Remedy("look at what the evaluation wrote", "its results were not valid",
-               commands=("evo log {experiment}", "evo diagnose")),
+               commands=(LOG, "evo diagnose")),
     ),
 }  # fmt: skip
-OTHERWISE = (
-    Remedy("read the log", "its class says too little", commands=("evo log {experiment}", "evo recipe check {recipe}")),
-)
+OTHERWISE = (Remedy("read the log", "its class says too little", commands=(LOG, "evo recipe check {recipe}")),)
 
 BY_READING: dict[str, tuple[Remedy, ...]] = {
     "stuck-at-zero": (
         Remedy("the form of the answer first", "what is never right once cannot be reinforced",
                {}, ("sft", "pretrain"), risks="it teaches form, not ability"),
-        Remedy("another technique", "not another dose of what has brought nothing", {}, ("grpo", "rft", "rloo")),
+        Remedy(
+            "another technique", "not another dose of what has brought nothing", {}, ("grpo", "rft", "rloo"),
+            risks="a reward that is never earned teaches nothing: look at the reward of its first steps",
+        ),
+        Remedy(
+            "see what is answered, and how it is read", "nothing right at all is often a form that the scorer refuses",
+            commands=("evo failures {experiment}", "evo diagnose --format"),
+        ),
+    ),
+    "reward-hacked": (
+        _ANCHORED,
+        _CLOSER,
+        Remedy(
+            "a reward that is not won that way", "what is earned does not show on dev: it pays for something else",
+            commands=("evo failures {experiment}", "evo recipe copy {recipe} {recipe}-stricter"),
+            risks="without a stricter reward everything else only slows it down",
+        ),
+        _SLOWER,
+    ),
+    "overfit": (_SHORTER, _ADAPTER, _SLOWER),
+    "lora-slow": (
+        Remedy(
+            "ten times the learning rate", "a LoRA at the rate of full weights hardly moves",
+            {"learning_rate": ("times", 10.0)}, risks="above its peak it diverges",
+        ),
     ),
     "regression": (_SLOWER, _CLOSER, _SHORTER),
     "forgetting": (_CLOSER, _ADAPTER, _SLOWER, _SHORTER),
@@ -130,7 +175,6 @@ BY_READING: dict[str, tuple[Remedy, ...]] = {
         Remedy("longer answers", "what has no end cannot be right", {"max_new_tokens": DOUBLE, "mask_truncated": True}),
     ),
     "generalisation-gap": (_SHORTER, _ANCHORED, _CLOSER, _SLOWER),
-    "overfit": (_SHORTER, _ADAPTER, _SLOWER),
     "instability": (
         Remedy(
             "a third of the learning rate, advantages by batch", "small groups have wild deviations",

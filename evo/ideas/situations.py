@@ -12,10 +12,8 @@ from collections.abc import Iterable
 from evo.domain.experiment import ROOT
 from evo.ideas.facts import Facts, Node, Task
 from evo.ideas.knowledge import SITUATIONS
+from evo.ideas.symptoms import PREFERRED, REINFORCED, Z, is_gain, is_lora, is_loss, named, symptoms
 
-REINFORCED = frozenset({"grpo", "rloo", "rft"})
-"""Techniques that learn from a reward."""
-SUPERVISED = frozenset({"sft", "pretrain"})
 FEW, MANY = 1000, 10_000
 """Training rows."""
 SMALL_DEV = 200
@@ -25,24 +23,14 @@ STALLED = 3
 NEAR_PERFECT = 0.95
 NEWEST = 3
 """Scored experiments, beside the best, whose readings count as the present state."""
-Z = 1.96
 
 PRESSING = frozenset(
     {
         *("stuck-at-zero", "plateau", "regression", "forgetting", "generalisation-gap", "format-errors", "overfit"),
         *("truncated-outputs", "reward-flat", "reward-saturated", "entropy-collapse", "length-drift", "instability"),
-        *("out-of-memory", "overlapping-best", "leak-suspected"),
+        *("out-of-memory", "overlapping-best", "leak-suspected", "reward-hacked", "lora-slow"),
     }
 )
-_OF_FINDING = {
-    "format-first": "format-errors",
-    "generalization-gap": "generalisation-gap",
-    "exhausted": "plateau",
-    "harm": "forgetting",
-    "length": "length-drift",
-    "format": "format-errors",
-}
-"""Kind of a finding -> situation, where the two have other names."""
 
 
 def situations(facts: Facts) -> frozenset[str]:
@@ -125,7 +113,8 @@ def _tree(facts: Facts) -> Iterable[str]:
         "rl-done": any(node.technique in REINFORCED for node in known),
         "before-rl": not any(node.technique in REINFORCED for node in known),
         "sft-done": any(node.technique == "sft" for node in line),
-        "lora": any(str(node.params.get("method", "")).endswith("lora") for node in line),
+        "preferences-done": any(node.technique in PREFERRED for node in line),
+        "lora": any(is_lora(node) for node in line),
         "stuck-at-zero": is_stuck(facts),
         "plateau": facts.rounds_without_gain >= STALLED,
         "regression": last is not None and (last.is_regressed or is_loss(last)),
@@ -146,16 +135,6 @@ def is_stuck(facts: Facts) -> bool:
     return all((node.score or 0.0) <= 0.005 for node in known)
 
 
-def is_loss(node: Node) -> bool:
-    """Clearly worse than its parent."""
-    return node.delta is not None and node.delta < -Z * max(node.delta_se, 1e-9)
-
-
-def is_gain(node: Node) -> bool:
-    """Clearly better than its parent."""
-    return node.delta is not None and node.delta > Z * max(node.delta_se, 1e-9)
-
-
 def has_siblings(facts: Facts) -> bool:
     """Two good experiments from one parent by one recipe: weights that may be averaged."""
     seen = [(node.parent, node.recipe) for node in candidates(facts) if (node.gain or 0.0) > 0]
@@ -165,5 +144,5 @@ def has_siblings(facts: Facts) -> bool:
 def _readings(facts: Facts) -> Iterable[str]:
     known = scored(facts)
     now = [*known[-NEWEST:], *(node for node in known if node.id == facts.best)]
-    yield from (_OF_FINDING.get(reading, reading) for node in now for reading in node.readings)
-    yield from (_OF_FINDING.get(kind, kind) for kind in facts.findings)
+    found = named(facts.findings).union(*(symptoms(facts, node) for node in now))
+    yield from found - {"reward-saturated"} if "reward-hacked" in found else found

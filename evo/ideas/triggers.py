@@ -61,7 +61,15 @@ def due_brief(facts: Facts, history: History) -> Due | None:
     return None
 
 
-SYMPTOMS = ("regression", "forgetting", "reward-saturated", "reward-flat", "entropy-collapse", "generalisation-gap")
+SYMPTOMS = (
+    "reward-hacked",
+    "regression",
+    "forgetting",
+    "reward-saturated",
+    "reward-flat",
+    "entropy-collapse",
+    "generalisation-gap",
+)
 
 
 def fitting_brief(facts: Facts) -> Due:

@@ -14,7 +14,8 @@ from evo.domain.idea import Idea
 from evo.ideas.drafting import Draft, idea_of
 from evo.ideas.facts import Facts
 from evo.ideas.knowledge import Claim, KnowledgeBase
-from evo.ideas.situations import REINFORCED, candidates, is_near_perfect, overlap, situations
+from evo.ideas.situations import candidates, is_near_perfect, overlap, situations
+from evo.ideas.symptoms import REINFORCED
 from evo.lightdata import replace
 
 SEED = 43

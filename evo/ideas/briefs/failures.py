@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from evo.domain.experiment import ROOT
 from evo.domain.idea import Idea
@@ -17,8 +17,9 @@ from evo.ideas.briefs.literature import feeds
 from evo.ideas.drafting import Draft, idea_of, moved, settings_for, start_of
 from evo.ideas.facts import Facts, Node
 from evo.ideas.knowledge import Claim, KnowledgeBase
-from evo.ideas.remedies import BY_FAILURE, BY_READING, OTHERWISE, Remedy
-from evo.ideas.situations import failed, is_loss, scored, situations
+from evo.ideas.remedies import BY_FAILURE, BY_READING, LOG, OTHERWISE, Remedy
+from evo.ideas.situations import failed, scored, situations
+from evo.ideas.symptoms import is_loss, symptoms, value_of
 
 _NOISE = re.compile(r"0x[0-9a-f]+|/[\w./-]+|\d+(\.\d+)?([eE][+-]?\d+)?")
 _SIGNS = (
@@ -26,7 +27,7 @@ _SIGNS = (
     ("nan", re.compile(r"\bnan\b|\binf\b|not (a )?finite|non-finite", re.IGNORECASE)),
     ("template", re.compile(r"chat.?template|jinja|no (user|assistant) (turn|message)", re.IGNORECASE)),
 )
-_REFINED = ("nonzero_exit", "signal", "")
+_REFINED = ("nonzero_exit", "signal", "training", "evaluation", "dtype", "")
 """Classes that say too little; the log may say more."""
 _SITUATION = {"out_of_memory": "out-of-memory", "nan": "instability", "template": "format-errors"}
 
@@ -81,7 +82,8 @@ def _of_failures(facts: Facts, base: KnowledgeBase) -> Iterator[Draft]:
         for remedy in BY_FAILURE.get(group.kind, OTHERWISE):
             draft = _draft(facts, newest, remedy, what=what, answers=_SITUATION.get(group.kind, group.kind))
             if draft is not None:
-                yield _with_claim(draft, claims)._replace(based_on=[node.id for node in group.nodes[:5]])
+                based_on = [node.id for node in group.nodes[:5]]
+                yield _with_claim(facts, draft, newest, claims)._replace(based_on=based_on)
         if group.kind not in BY_FAILURE and (way := _way_round(facts, newest)):
             yield way
 
@@ -109,20 +111,20 @@ def _way_round(facts: Facts, node: Node) -> Draft | None:
 def _of_readings(facts: Facts, base: KnowledgeBase) -> Iterator[Draft]:
     now = situations(facts)
     for name, remedies in BY_READING.items():
-        if name not in now:
+        node = _who(facts, name) if name in now else None
+        if node is None:
             continue
-        node = _who(facts, name)
         claims = _claims(base, name)
         for remedy in remedies:
-            draft = None if node is None else _draft(facts, node, remedy, what=f"{node.id}: {name}", answers=name)
+            draft = _draft(facts, node, remedy, what=f"{node.id}: {name}", answers=name)
             if draft is not None:
-                yield _with_claim(draft, claims)
+                yield _with_claim(facts, draft, node, claims)
 
 
 def _who(facts: Facts, name: str) -> Node | None:
     """The experiment that shows it: the newest with that reading or that loss, else the newest that ended."""
     known = scored(facts)[::-1]
-    shown = [node for node in known if name in node.readings or (name == "regression" and _fell(node))]
+    shown = [node for node in known if name in symptoms(facts, node) or (name == "regression" and _fell(node))]
     return next(iter([*shown, *known]), None)
 
 
@@ -133,8 +135,13 @@ def _fell(node: Node) -> bool:
 def _draft(facts: Facts, node: Node, remedy: Remedy, *, what: str, answers: str) -> Draft | None:
     """None where the remedy changes nothing that this recipe has."""
     title, recipe, settings = f"{what}: {remedy.name}", node.recipe, dict(node.params)
+    if node.technique in remedy.unless:
+        return None
     if remedy.commands:
-        words = [command.format(recipe=node.recipe, experiment=node.id) for command in remedy.commands]
+        log = "evo run {experiment} --smoke" if node.state == "pending" else LOG  # a trial leaves no attempt to read of
+        words = [
+            command.replace(LOG, log).format(recipe=node.recipe, experiment=node.id) for command in remedy.commands
+        ]
         return Draft(title, remedy.why, node.technique, answers=answers, commands=words, based_on=[node.id])
     parent = node.parent or ROOT
     if remedy.recipes:
@@ -167,13 +174,24 @@ def _claims(base: KnowledgeBase, situation: str) -> list[Claim]:
     return sorted(about, key=lambda claim: (claim.level != "checked", claim.id))
 
 
-def _with_claim(draft: Draft, claims: list[Claim]) -> Draft:
-    """The claim that says the same: by the same recipe, about one of the settings that change."""
+def _with_claim(facts: Facts, draft: Draft, node: Node, claims: list[Claim]) -> Draft:
+    """The claim that says the same: by the same recipe, and one of its settings moves the way that the draft moves."""
     for claim in claims:
-        if claim.recipe and claim.recipe == draft.recipe and _agree(claim, draft):
+        if claim.recipe and claim.recipe == draft.recipe and _agree(facts, claim, draft, node):
             return draft._replace(claims=[claim])
     return draft
 
 
-def _agree(claim: Claim, draft: Draft) -> bool:
-    return not claim.patch or bool(set(claim.patch) & set(draft.settings))
+def _agree(facts: Facts, claim: Claim, draft: Draft, node: Node) -> bool:
+    if draft.recipe != node.recipe:  # to take this recipe is what is proposed
+        return True
+    before = {name: value_of(facts, node, name) for name in claim.patch}
+    return any(_same_way(before[name], draft.settings.get(name), claim.patch[name]) for name in claim.patch)
+
+
+def _same_way(before: Any, ours: Any, theirs: Any) -> bool:
+    if ours is None or before in (ours, theirs):
+        return False
+    if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in (before, ours, theirs)):
+        return bool((ours > before) == (theirs > before))
+    return bool(ours == theirs)

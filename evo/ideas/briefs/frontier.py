@@ -19,6 +19,7 @@ from evo.ideas.knowledge import KnowledgeBase
 from evo.ideas.novelty import said
 from evo.ideas.situations import candidates, scored
 from evo.ideas.space import Axis, axis_of
+from evo.ideas.symptoms import is_above, is_lora, siblings, value_of
 
 DOSE = ("epochs", "samples", "group_size", "lora_rank")
 """What a larger dose of a recipe is, the cheapest thing to try first."""
@@ -42,15 +43,14 @@ def steepest(facts: Facts) -> list[Node]:
 
 def _scale(facts: Facts) -> Iterator[Draft]:
     for node in steepest(facts)[:2]:
-        recipe = facts.recipes.get(node.recipe)
-        if recipe is None:
+        if node.recipe not in facts.recipes:
             continue
         for name in DOSE:
             settings = moved(facts, node.recipe, node.params, {name: ("times", 2.0)})
-            if settings == dict(node.params):
+            if settings == dict(node.params) or _is_idle(node, name) or _has_peaked(facts, node, name):
                 continue
             title = f"scale {node.id}: twice the {name}"
-            why = f"{node.id} brought {node.delta:+.3f}, the most on the best path; a larger dose may bring more"
+            why = f"{node.id} brought {node.delta:+.3f} on the best path; a larger dose may bring more"
             yield _step(title, why, node, settings, parent=node.parent or ROOT, risks="past the peak it falls")
             break
         if node.id != facts.best:
@@ -59,16 +59,34 @@ def _scale(facts: Facts) -> Iterator[Draft]:
             yield _step(title, why, node, dict(node.params), parent=facts.best, risks="its effect may be spent")
 
 
+def _is_idle(node: Node, name: str) -> bool:
+    """A setting of an adapter, where all weights are trained."""
+    return name == "lora_rank" and not is_lora(node)
+
+
+def _has_peaked(facts: Facts, node: Node, name: str) -> bool:
+    """A larger dose was tried beside it, and came out clearly lower."""
+    here = value_of(facts, node, name)
+    return any(
+        isinstance(there := value_of(facts, other, name), (int, float))
+        and isinstance(here, (int, float))
+        and there > here
+        and is_above(node, other)
+        for other in siblings(facts, node)
+    )
+
+
 def _further(facts: Facts) -> Iterator[Draft]:
     """Two runs of one recipe from one parent, one clearly better: on along the axis in which they differ most."""
     pairs = []
     for one, other in combinations(scored(facts), 2):
         if one.recipe == other.recipe and one.parent == other.parent and one.recipe in facts.recipes:
             better, worse = (one, other) if _gain(one) >= _gain(other) else (other, one)
-            pairs.append((_gain(better) - _gain(worse), better, worse))
+            if is_above(better, worse):
+                pairs.append((_gain(better) - _gain(worse), better, worse))
     for gained, better, worse in sorted(pairs, key=lambda pair: -pair[0])[:MOST]:
         found = _on(facts, better, worse)
-        if gained <= 0 or found is None or _gain(better) <= 0:
+        if found is None or _gain(better) <= 0:
             continue
         name, value = found
         settings = bounded(facts.recipes[better.recipe], {**better.params, name: value})

@@ -12,11 +12,15 @@ from evo.domain.idea import Idea
 from evo.ideas.drafting import Draft, idea_of, settings_for, start_of
 from evo.ideas.facts import Facts
 from evo.ideas.knowledge import Claim, KnowledgeBase
+from evo.ideas.novelty import said
 from evo.ideas.recommend import untried
 from evo.ideas.situations import PRESSING, situations
+from evo.ideas.symptoms import REINFORCED, SUPERVISED
 
-SHAPES = frozenset({"demonstrations", "pairs", "verifiable", "scorer"})
-REQUIRED = frozenset({"rubric", "tool-calls", "code", "teacher", "multi-reward", "cuda", "lora", "siblings"})
+SHAPES = frozenset({"demonstrations", "pairs", "verifiable", "scorer", "corpus"})
+REQUIRED = frozenset(
+    {"rubric", "tool-calls", "code", "teacher", "multi-reward", "cuda", "lora", "siblings", "preferences-done"}
+)
 """Without these a claim is about somebody else's task."""
 MOST_BY_WORDS = 5
 
@@ -76,24 +80,27 @@ def _order(claim: Claim, now: frozenset[str], near: dict[str, int]) -> tuple[obj
 
 
 def draft_of(facts: Facts, claim: Claim, now: frozenset[str]) -> Draft | None:
-    """None where the claim has a recipe and this workspace has not."""
+    """None where the claim has a recipe and this workspace has not, or where it is what the best was made by."""
     answers = next((name for name in claim.applies_when if name in now & PRESSING), "")
-    risks = f"its source saw it fail with: {', '.join(claim.avoid_when)}" if claim.avoid_when else ""
+    risks = f"not advised with: {', '.join(claim.avoid_when)}" if claim.avoid_when else ""
     if not claim.recipe:
         return _to_write(facts, claim, answers, risks)
     if claim.recipe not in facts.recipes:
         return None
     if not feeds(facts, facts.recipes[claim.recipe].reward_shape):
         return _to_write(facts, claim, answers, risks)
-    technique = facts.recipes[claim.recipe].technique
-    changed = ", ".join(f"{name} {value}" for name, value in claim.patch.items()) or "its defaults"
+    technique, parent = facts.recipes[claim.recipe].technique, facts.nodes[start_of(facts)]
+    settings = settings_for(facts, claim.recipe, claim.patch)
+    if (parent.recipe, parent.params) == (claim.recipe, settings):
+        return None
+    changed = ", ".join(f"{name} {said(value)}" for name, value in (claim.patch or settings).items())
     return Draft(
-        title=f"{claim.recipe} with {changed}: {claim.id}",
+        title=f"{claim.recipe} with {changed or 'its defaults'}: {claim.id}",
         why=claim.claim,
         technique=technique,
         recipe=claim.recipe,
-        settings=settings_for(facts, claim.recipe, claim.patch),
-        parent=start_of(facts),
+        settings=settings,
+        parent=parent.id,
         answers=answers,
         risks=risks or "the claim was made for other models and data",
         claims=[claim],
@@ -129,11 +136,8 @@ def _recommended(facts: Facts, base: KnowledgeBase, now: frozenset[str]) -> list
     answers = next((name for name in ("stuck-at-zero", "plateau") if name in now), "")
     found = []
     for shape, technique in untried(facts):
-        about = [
-            claim
-            for claim in base.claims.values()
-            if claim.recipe == technique.recipe and not set(claim.avoid_when) & now and claim.level == "checked"
-        ]
+        about = [base.claims[technique.origin]] if technique.origin in base.claims else []
+        warned = [name for claim in about for name in claim.avoid_when if name in now]
         draft = Draft(
             title=f"{technique.name}: a technique for {shape} that this tree has not tried",
             why=technique.why,
@@ -142,11 +146,20 @@ def _recommended(facts: Facts, base: KnowledgeBase, now: frozenset[str]) -> list
             settings=settings_for(facts, technique.recipe, {}),
             parent=start_of(facts),
             answers=answers,
-            risks="its defaults are for models of billions of weights",
-            claims=sorted(about, key=lambda claim: claim.id)[:1],
+            risks=_risks(facts, technique.name, warned),
+            claims=about,
         )
         found.append(idea_of(facts, base, "literature", draft))
     return [*found, *(idea_of(facts, base, "literature", draft) for draft in _own(facts, answers))]
+
+
+def _risks(facts: Facts, technique: str, warned: list[str]) -> str:
+    if warned:
+        return f"not advised with: {', '.join(warned)}"
+    line = facts.path(start_of(facts))
+    if technique in SUPERVISED and any(node.technique in REINFORCED for node in line):
+        return "imitation may undo what the reward has taught: --parent exp_0000 starts it from the base"
+    return "its defaults suit larger models"
 
 
 def _own(facts: Facts, answers: str) -> Iterator[Draft]:

@@ -18,6 +18,7 @@ from evo.diagnose.readings import is_wide_gap, saturated_end, saturation_of
 from evo.domain.experiment import ROOT
 from evo.errors import EvoError
 from evo.ideas.facts import Facts, Node, RecipeFacts, RewardShape, Task
+from evo.ideas.symptoms import MEMORISED, SUPERVISED
 from evo.ops.checks.diagnose import chance_of, dev_items
 from evo.session import Session
 from evo.store import gate_rows, meta, nodes, results, trials, whole
@@ -28,6 +29,8 @@ FLAT = 0.01
 """Standard deviation of a group's rewards under which no answer is better than another."""
 COLLAPSED = 0.05
 """Entropy (nats a token) of a policy that always says the same."""
+KNOWN_LOSS, KNOWN_SHARE = 0.05, 0.98
+"""Loss (nats a token) and share of tokens from which training rows are known by heart."""
 LOST, FEWEST = 0.2, 5
 """A fifth of what the base gets right, of five items and more."""
 LOOKED_AT = 3
@@ -166,6 +169,9 @@ def _readings(row: whole.WholeRow, *, low: float | None, high: float | None, sig
         span = None if low is None or high is None else high - low
         if is_wide_gap(sign * reward - row.score_mean, score_se=row.score_se or 0.0, span=span, sign=sign):
             yield "generalisation-gap"
+    is_known = end.get("loss", 1.0) <= KNOWN_LOSS or end.get("mean_token_accuracy", 0.0) >= KNOWN_SHARE
+    if row.technique in SUPERVISED and is_known:
+        yield MEMORISED
     if end.get("entropy", 1.0) < COLLAPSED:
         yield "entropy-collapse"
 
