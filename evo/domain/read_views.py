@@ -12,6 +12,7 @@ from evo.domain.views import Hint, IntervalView, ScoreView
 from evo.lightdata import dataclass, field
 
 if TYPE_CHECKING:
+    from evo.domain.agent_views import StageView
     from evo.domain.guard_views import GuardView
     from evo.domain.run_views import ReadingsView
 
@@ -109,8 +110,9 @@ class CompareView:
 
 @dataclass(frozen=True)
 class NextView:
-    """What to do next, most useful first: the same steps as the envelope's `next`."""
+    """What to do next, most useful first: the same steps as the envelope's `next`. `stage`: where the work stands."""
 
+    stage: StageView
     steps: list[Hint]
     truncated: bool = False
 

@@ -1,8 +1,8 @@
 """`evo next`: the commands that make sense now, most useful first.
 
 Invariant: each is a command that can be typed as it stands, with its reason; the order is: what is broken, what is
-owed, what is planned, what holds further work back, what the evidence asks for, where to branch, what else the tree
-says of the search, and when one is done.
+owed, what is planned, what holds further work back, what the evidence asks for, what idea waits, where to branch, what
+else the tree says of the search, and when one is done.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from itertools import islice
 from evo.beliefs import Beliefs, form_beliefs, pick_parents
 from evo.domain.experiment import DECLARED, ROOT, Experiment
 from evo.domain.read_views import NextView
-from evo.domain.views import Hint, Reply
+from evo.domain.views import Hint, PickView, Reply
 from evo.evidence import Contending, contenders, gate_is_on, standpoint
 from evo.report import diagnose
 from evo.report.live import Live, live
 from evo.report.propose import step_from
+from evo.report.stage import EXPLORATION, stage_of
+from evo.report.waiting import offered
 from evo.search.worth import MOST_SEEDS, of_child, of_items, of_seed
 from evo.session import Session, open_session
 from evo.store import attempts, directions, experiments, gate_rows, ledger, listings, meta, nodes
@@ -26,8 +28,8 @@ from evo.store import attempts, directions, experiments, gate_rows, ledger, list
 
 def next_reply(*, limit: int) -> Reply:
     with open_session(readonly=True) as session:
-        steps = list(islice(steps_of(session), limit + 1))
-    return Reply(NextView(steps[:limit], truncated=len(steps) > limit), next=tuple(steps[:limit]))
+        steps, stage = list(islice(steps_of(session), limit + 1)), stage_of(session)
+    return Reply(NextView(stage, steps[:limit], truncated=len(steps) > limit), next=tuple(steps[:limit]))
 
 
 def steps_of(session: Session) -> Iterator[Hint]:
@@ -53,7 +55,7 @@ def steps_of(session: Session) -> Iterator[Hint]:
     yield from left_behind(session)
     if not spent:
         yield from overlapping(session, mind)
-        yield branch(session, mind)
+        yield from branching(session, mind)
     yield from diagnose.steps(found, "warn")
     yield from ending(session)
 
@@ -123,10 +125,21 @@ def left_behind(session: Session) -> Iterator[Hint]:
         yield Hint(f"evo rescore {name}", "its score is of an older epoch and counts for nothing now")
 
 
-def branch(session: Session, mind: Beliefs) -> Hint:
-    """A new experiment from the policy's first pick, with the recipe that was used there."""
+def branching(session: Session, mind: Beliefs) -> Iterator[Hint]:
+    """The idea that waits, or the brief that is due where local ideas have stalled; then a step of evo's own."""
     pick = pick_parents(session, mind, k=1)[0]
-    parent = experiments.get(session.db, pick.id)
+    parent, stage = experiments.get(session.db, pick.id), stage_of(session)
+    has_stalled = stage.number == EXPLORATION
+    is_first = sum(nodes.counts(session.db).values()) == 1
+    waiting = list(offered(session, parent, looks_outside=has_stalled or is_first))
+    yield from waiting
+    if has_stalled and not waiting:
+        yield Hint("evo ideate", stage.why)
+    yield branch(session, pick, parent)
+
+
+def branch(session: Session, pick: PickView, parent: Experiment) -> Hint:
+    """A new experiment from the policy's first pick, with the recipe that was used there."""
     step = step_from(session, parent)
     words = f"evo new --parent {parent.id} {recipe_words(session, parent)} -m 'what you expect, and why'"
     words = words if step is None else step.command(parent.id)

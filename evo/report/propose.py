@@ -61,6 +61,17 @@ def step_from(session: Session, parent: Experiment) -> Step | None:
     return next((step for step in chain(first, further) if step is not None and is_new(step)), None)
 
 
+def was_tried(session: Session, parent: Experiment, step: Step) -> bool:
+    """Whether a child of `parent` has just these values, or one that failed anywhere had. False where nobody knows the
+    recipe's defaults."""
+    known = recalled(session.layout, step.recipe)
+    if known is None:
+        return False
+    values = _frozen(_defaults(known) | step.settings)
+    rows = listings.tried(session.db, parent.id)
+    return any(recipe == step.recipe and _frozen(json.loads(params)) == values for recipe, params in rows)
+
+
 def candidates(session: Session, parent: Experiment) -> list[str]:
     """Recipes by name, the likeliest first: the parent's, the newest experiment's, the workspace's own, the usual."""
     newest = (like for like in listings.newest(session.db, limit=1) if like.id != ROOT)

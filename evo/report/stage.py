@@ -12,6 +12,7 @@ from evo.domain.experiment import ROOT
 from evo.session import Session
 from evo.store import experiments, forecasts, nodes
 
+EXPLORATION = 3
 STALLED = 3
 """So many scored experiments in a row without a new best: local ideas have stalled."""
 
@@ -32,4 +33,4 @@ def stage_of(session: Session) -> StageView:
     why = (
         f"{since} scored experiments in a row brought no new best: look beyond this tree (literature, other techniques)"
     )
-    return StageView(3, "evidence-guided exploration", again + why, repeated=bool(failed))
+    return StageView(EXPLORATION, "evidence-guided exploration", again + why, repeated=bool(failed))

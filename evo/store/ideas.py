@@ -34,14 +34,15 @@ def fingerprint(idea: Idea) -> str:
 def add(db: sqlite3.Connection, ideas: Iterable[Idea]) -> list[RecordedIdea]:
     """Record them, all or none, in order; one that is known already is returned as it stands."""
     with transaction(db):
-        return [_add(db, idea) for idea in ideas]
+        at = clock.now()  # one asking has one time
+        return [_add(db, idea, at=at) for idea in ideas]
 
 
-def _add(db: sqlite3.Connection, idea: Idea) -> RecordedIdea:
+def _add(db: sqlite3.Connection, idea: Idea, *, at: str) -> RecordedIdea:
     row = db.execute(
         "INSERT INTO idea (state, title, body, brief, fingerprint, created_at) VALUES ('open', ?, ?, ?, ?, ?)"
         " ON CONFLICT (fingerprint) DO NOTHING RETURNING *",
-        (idea.title, json.dumps(plain(idea), allow_nan=False), idea.brief, fingerprint(idea), clock.now()),
+        (idea.title, json.dumps(plain(idea), allow_nan=False), idea.brief, fingerprint(idea), at),
     ).fetchone()
     if row is None:
         row = db.execute("SELECT * FROM idea WHERE fingerprint = ?", (fingerprint(idea),)).fetchone()
@@ -62,6 +63,12 @@ def listed(db: sqlite3.Connection, *, states: Iterable[IdeaState] = ("open",), l
     wanted = list(states)
     marks = ", ".join("?" * len(wanted))
     rows = db.execute(f"SELECT * FROM idea WHERE state IN ({marks}) ORDER BY id DESC LIMIT ?", (*wanted, limit))
+    return [_recorded(row) for row in rows]
+
+
+def waiting(db: sqlite3.Connection, *, limit: int) -> list[RecordedIdea]:
+    """Open ones: the newest asking first, and in it the best first, as they were recorded."""
+    rows = db.execute("SELECT * FROM idea WHERE state = 'open' ORDER BY created_at DESC, id LIMIT ?", (limit,))
     return [_recorded(row) for row in rows]
 
 

@@ -68,8 +68,9 @@ def open_ideas(db: sqlite3.Connection) -> int:
 
 
 def idea_titles(db: sqlite3.Connection, *, limit: int) -> list[tuple[int, str]]:
-    """Ideas that wait, newest first."""
-    rows = db.execute("SELECT id, title FROM idea WHERE state = 'open' ORDER BY id DESC LIMIT ?", (limit,))
+    """Ideas that wait: the newest asking first, and in it the best first."""
+    order = "ORDER BY created_at DESC, id LIMIT ?"
+    rows = db.execute(f"SELECT id, title FROM idea WHERE state = 'open' {order}", (limit,))
     return [(row["id"], row["title"]) for row in rows]
 
 

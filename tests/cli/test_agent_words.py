@@ -16,6 +16,9 @@ from workspaces import clean_environment, evo_here, make_command_workspace, new,
 from evo.cli.commands import BY_NAME
 from evo.cli.replies import VIEWS
 from evo.cli.schema import schema_view
+from evo.domain.idea import Idea
+from evo.session import open_session
+from evo.store import ideas
 
 
 @pytest.fixture(scope="module")
@@ -162,14 +165,8 @@ def test_an_entry_has_thirteen_fields_and_names_the_missing(workspace: Path) -> 
 
 def test_waiting_for_what_does_not_come_is_busy(workspace: Path) -> None:
     assert evo_here("wait --for ideas --timeout 0.1 --json", cwd=workspace).code == 9
-    with closing(sqlite3.connect(workspace / ".evo" / "evo.db")) as db, db:
-        columns = {row[1] for row in db.execute("PRAGMA table_info(idea)")}
-        more = {"brief": "literature", "fingerprint": "f"}
-        known = {key: value for key, value in more.items() if key in columns}
-        names = ", ".join(["state", "title", "body", "created_at", *known])
-        marks = ", ".join("?" * (4 + len(known)))
-        row = ("open", "try it", "{}", "2026-01-01T00:00:00.000Z", *known.values())
-        db.execute(f"INSERT INTO idea ({names}) VALUES ({marks})", row)
+    with open_session(workspace) as session:
+        ideas.add(session.db, [Idea("try it", "literature", "command", "it may help", commands=["evo doctor"])])
     assert evo_here("wait --for ideas --timeout 1 --json", cwd=workspace).code == 0
     assert evo_here("brief --json", cwd=workspace).data["ideas_waiting"] == 1
     assert evo_here("wait --for moon --json", cwd=workspace).code == 2

@@ -158,11 +158,12 @@ def frontier(view: FrontierView) -> list[Block]:
 
 
 def next_steps(view: NextView) -> list[Block]:
-    blocks: list[Block] = []
+    now = view.stage
+    blocks: list[Block] = [Text(f"stage {now.number}: {now.name}", note=words.one_line(now.why, most=300))]
     for n, step in enumerate(view.steps, 1):
         blocks.append(Text(f"{n}. {words.one_line(step.cmd)}", style="bold"))
         blocks.append(Text(f"   {words.one_line(step.why)}", style="dim"))
-    return blocks or [Text("nothing to do")]
+    return blocks if view.steps else [*blocks, Text("nothing to do")]
 
 
 def discards(view: DiscardsView) -> list[Block]:
