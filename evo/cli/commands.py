@@ -41,7 +41,7 @@ COMMANDS = (
         "run",
         "tree",
         "Train and evaluate an experiment; ask the gate when the evidence asks for it.",
-        plain="evo.cli.running:run_plainly",
+        plain="evo.cli.run_plainly:run_plainly",
         words=1,
     ),
     Command("adopt", "adopt", "tree", "Make a checkpoint that was trained elsewhere an experiment."),

@@ -8,7 +8,6 @@ is checked by its own hash.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -171,6 +170,8 @@ def _chunks(file: BinaryIO, tensor: Tensor) -> Iterator[bytes]:
 
 
 def _sha256(file: BinaryIO, tensor: Tensor) -> str:
+    import hashlib  # OpenSSL takes 2 ms to load, and a command leaves no tensors
+
     digest = hashlib.sha256()
     for chunk in _chunks(file, tensor):
         digest.update(chunk)

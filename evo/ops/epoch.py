@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import cast
 
-from evo.beliefs import form_beliefs, remember_best
 from evo.clock import now
 from evo.data import seal
 from evo.domain.experiment import ROOT, Experiment
@@ -162,5 +161,6 @@ def rescore(session: Session, identifier: str, on_tick: OnTick = silent) -> str:
         return f"{identifier} is in the present epoch already"
     with one_at_a_time(session):
         store_epoch(session, judge, experiment, grade(session, judge, experiment, on_tick))
-    remember_best(session, form_beliefs(session))
+    beliefs = import_module("evo.beliefs")
+    beliefs.remember_best(session, beliefs.form_beliefs(session))
     return f"{identifier} has a score in the present epoch"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -20,6 +19,7 @@ from evo.domain.item import Item, ItemResult, Split
 from evo.domain.job import AttemptFolder, EvalJob, EvalSummary, Job, RunFacts, ScorerFacts, Stage
 from evo.errors import FileFormatError, NotFound, Refused, RunFailed, RunTimedOut, UsageError
 from evo.evaluate.evalhash import EvalSpec, eval_hash, text_hash
+from evo.evaluate.light import light_module
 from evo.files import read_json, sha256_file, sha256_json, write_json, write_jsonl
 from evo.lightdata import dataclass, replace
 from evo.ops.serving import Engine, keep, present_engine
@@ -29,6 +29,7 @@ from evo.runner.executors.local import LocalExecutor
 from evo.session import Session, Settings, metric_of
 from evo.store import meta
 from evo.validation import plain, restore
+from evo.workspace.folders import remove_folder
 from evo.workspace.pin import PinnedEvaluation, pin_evaluation
 
 _ROOT = str(Path(__file__).resolve().parents[2])
@@ -265,7 +266,7 @@ def evaluate(
     """
     if folder.root.exists():
         process.sweep(folder.root)
-        shutil.rmtree(folder.root)
+        remove_folder(folder.root)
     folder.root.mkdir(parents=True, mode=0o700)
     folder.eval_dir.mkdir(mode=0o700)
     write_json(folder.eval_job, plain(job), mode=0o600)
@@ -312,15 +313,10 @@ def evaluation_only(session: Session, folder: AttemptFolder) -> Job:
 def evaluate_stage(session: Session, folder: AttemptFolder) -> Stage:
     """The evaluator's process: evo's own code, outside the sandbox, in this environment without Python's detours."""
     timeout = parse_duration(session.config.eval.timeout, name="eval.timeout")
-    module = evaluator_module(session.config.eval)
+    module = light_module(session.config.eval.backend)
     words = ["-I", "-S", "-c", _START, _ROOT, module] if module else ["-P", "-m", "evo.evaluate"]
     argv = [sys.executable, *words, str(folder.eval_job)]
     return Stage(argv, "/", ordinary(session) | {"HF_HUB_OFFLINE": "1"}, str(folder.eval_log), timeout, module=module)
-
-
-def evaluator_module(config: EvalConfig) -> str:
-    """What evaluates without any installed package (finding them takes 6 ms); empty where it takes some."""
-    return "evo.evaluate.by_command" if config.backend == "command" else ""
 
 
 def ordinary(session: Session) -> dict[str, str]:

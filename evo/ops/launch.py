@@ -22,6 +22,7 @@ from evo.domain.attempt import Attempt
 from evo.domain.experiment import DECLARED, ROOT, Experiment
 from evo.domain.job import AttemptFolder, Job, Lineage, RunFacts, Stage
 from evo.errors import NotFound, Refused
+from evo.evaluate.light import light_module
 from evo.files import read_json, sha256_json, write_json
 from evo.lightdata import dataclass, replace
 from evo.ops import isolation
@@ -31,7 +32,6 @@ from evo.ops.judge import (
     base_model,
     eval_job,
     evaluate_stage,
-    evaluator_module,
     ordinary,
     pinned_items,
     scorer_facts,
@@ -350,7 +350,7 @@ def submit(session: Session, work: Work, judge: Judge, *, executor: Executor, op
 def warm_executor(name: str, config: EvoConfig) -> Iterator[Executor]:
     """The executor of that name, getting ready while its caller gets on with what comes before the submit."""
     executor: Executor = registry.load("executor", name)()
-    executor.warm_up(evaluator_module(config.eval))
+    executor.warm_up(light_module(config.eval.backend))
     try:
         yield executor
     finally:

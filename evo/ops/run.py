@@ -11,13 +11,12 @@ from importlib import import_module
 from typing import NamedTuple
 
 from evo import registry
-from evo.beliefs import foresee
 from evo.clock import parse_duration
 from evo.domain.attempt import Attempt
 from evo.domain.experiment import DECLARED, ROOT, Experiment
 from evo.errors import Busy, Denied, EvoError, NotFound, Refused, RunFailed, RunTimedOut, UsageError
 from evo.lightdata import dataclass, replace
-from evo.ops import epoch, gating, isolation, track
+from evo.ops import epoch, isolation, track
 from evo.ops.checks import leaks, plan
 from evo.ops.checks.hold import refuse_held_back
 from evo.ops.collect import Collected, collect
@@ -53,6 +52,8 @@ class RunOutcome:
     warnings: tuple[str, ...] = ()
 
 
+AFTERWARDS = ("evo.ops.checks.diagnose", "evo.ops.gating")
+"""Imported while a run is under way and there is nothing else to do (6 ms)."""
 FINISHED_BEFORE = "finished before: nothing was started"
 
 
@@ -323,8 +324,9 @@ def attempt_once(
         at = (attempt.experiment, attempt.n, state.stage, state.seconds or 0.0)
         on_tick(Tick(*at, latest, state.heartbeat_age_s, str(submitted.folder.root)))
 
-    foresee(session, attempt.experiment)
-    import_module("evo.ops.checks.diagnose")  # 1.5 ms, while there is nothing else to do
+    import_module("evo.beliefs").foresee(session, attempt.experiment)
+    for name in AFTERWARDS:
+        import_module(name)
     watch.wait(executor, [submitted.handle], on_tick=pass_on)
     return collect(session, attempt)
 
@@ -358,7 +360,7 @@ def _concluded(session: Session, collected: Collected, warnings: tuple[str, ...]
         why = f"open, not evaluated: {experiment.state_reason}; evo run {experiment.id} evaluates it all the same"
         return RunOutcome(experiment.id, why, warnings=warnings)
     try:
-        message = gating.after_score(session, collected.experiment, on_tick)
+        message = import_module("evo.ops.gating").after_score(session, collected.experiment, on_tick)
     except EvoError as error:
         warnings = (*warnings, f"the score is stored; the gate could not be asked: {error.message}")
         message = "kept: open, a legal parent"

@@ -125,6 +125,14 @@ def next_pending(db: sqlite3.Connection) -> str | None:
     return None if row is None else str(row[0])
 
 
+def awaits_score(db: sqlite3.Connection, identifier: str) -> bool:
+    """Whether a run of it would have something to bring: it has no score, and nothing was said against it."""
+    row = db.execute(
+        "SELECT 1 FROM experiment WHERE id = ? AND score_mean IS NULL AND state IN ('pending', 'failed')", (identifier,)
+    ).fetchone()
+    return row is not None
+
+
 def subtree(db: sqlite3.Connection, root: str, *, limit: int, depth: int | None = None) -> list[TreeRow]:
     """`root` and what descends from it, depth first, children by number; at most `limit` rows, `depth` levels below."""
     cursor = db.cursor()

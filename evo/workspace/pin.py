@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -182,6 +180,9 @@ def pin_evaluation(layout: Layout, config: EvoConfig, *, model: Path | None = No
 
 
 def _lay_in(folder: Path, files: dict[str, Path], texts: dict[str, str]) -> None:
+    import shutil  # 3 ms with the next, once for each version of the files
+    import tempfile
+
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".draft-"))
     try:

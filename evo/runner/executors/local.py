@@ -11,7 +11,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,7 +34,7 @@ class LocalExecutor:
 
     def warm_up(self, module: str = "") -> None:
         if self._ready is None:
-            self._ready = _spawn(module)
+            self._ready = _take(module) or _spawn(module)
 
     def submit(self, job: Job, *, token: str) -> Handle:
         self.warm_up()
@@ -49,9 +49,7 @@ class LocalExecutor:
 
     def close(self) -> None:
         if self._ready is not None:
-            os.close(self._ready.writer)
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(self._ready.pid, 0)
+            self._ready.give_back()
             self._ready = None
 
     def poll(self, handles: Sequence[Handle]) -> list[JobState]:
@@ -78,6 +76,37 @@ class _Ready(NamedTuple):
         with contextlib.suppress(BrokenPipeError):  # it has died: the attempt is seen to be lost
             os.write(self.writer, f"{folder.root}\n{token}\n".encode())
         os.close(self.writer)
+
+    def give_back(self) -> None:
+        """End it, unused."""
+        os.close(self.writer)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.pid, 0)
+
+
+_ahead: list[tuple[str, _Ready]] = []
+
+
+@contextlib.contextmanager
+def ahead(module: str) -> Iterator[None]:
+    """A supervisor starts now, for the first executor in this process that wants one with that module."""
+    started = (module, _spawn(module))
+    _ahead.append(started)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):  # it was taken
+            _ahead.remove(started)
+            started[1].give_back()
+
+
+def _take(module: str) -> _Ready | None:
+    for started in tuple(_ahead):
+        if started[0] == module:
+            with contextlib.suppress(ValueError):  # another thread was first
+                _ahead.remove(started)
+                return started[1]
+    return None
 
 
 def _spawn(module: str) -> _Ready:
