@@ -10,7 +10,7 @@ under another name. A canary lies in each sealed file. `guards.json` is written 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from evo import assets
@@ -107,6 +107,25 @@ def load(root: Path, name: str, *, is_sealed: bool) -> list[Item]:
     if record is None:
         raise StoreError(f"guard {name} has no sealed items", hint="evo run exp_0000 seals them")
     return seal.load_part(root, f"guard {name}", record.heldout if is_sealed else record.dev)
+
+
+def verify(root: Path, *, expected: Iterable[str] = ()) -> dict[str, list[str]]:
+    """Guard -> what is wrong with its items, one sentence each, nothing where all is as it was sealed. Quotes no item.
+
+    `expected`: guards that were sealed, as others remember; one that `guards.json` does not name has lost its record.
+    """
+    known = records(root)
+    found = {
+        name: [
+            problem
+            for part in (record.dev, record.heldout)
+            if (problem := seal.problem_of(root, f"guard {name}", part))
+        ]
+        for name, record in known.items()
+    }
+    place = _manifest(root)
+    lost = f"{place} is gone" if not place.exists() else f"{place} does not name it"
+    return found | {name: [f"guard {name}: {lost}"] for name in expected if name not in known}
 
 
 def sealed_items(root: Path) -> dict[str, list[Item]]:

@@ -147,7 +147,7 @@ def load_split(root: Path, split: Split) -> list[Item]:
 
 def load_part(root: Path, name: str, record: SplitRecord) -> list[Item]:
     """The items of one sealed or split file, as `load_split`."""
-    if problem := _problem(root, name, record):
+    if problem := problem_of(root, name, record):
         raise StoreError(problem, hint="bring the file back from a backup; changed items would be another evaluation")
     return [item for item in read_items(root / record.file, needs_target=False) if item.id != record.canary]
 
@@ -155,7 +155,7 @@ def load_part(root: Path, name: str, record: SplitRecord) -> list[Item]:
 def verify_manifest(root: Path) -> list[str]:
     """What is wrong with the seal, one sentence each; empty when all is as it was sealed. Quotes no item."""
     manifest = read_manifest(root)
-    problems = [_problem(root, split, record) for split, record in manifest.splits.items()]
+    problems = [problem_of(root, split, record) for split, record in manifest.splits.items()]
     sealed = manifest_path(root).parent
     for path in (sealed, *sorted(sealed.iterdir())):
         found, mode = stat.S_IMODE(path.stat().st_mode), _FOLDER if path.is_dir() else _FILE
@@ -221,7 +221,8 @@ def _canary() -> dict[str, Any]:
     }
 
 
-def _problem(root: Path, split: str, record: SplitRecord) -> str:
+def problem_of(root: Path, split: str, record: SplitRecord) -> str:
+    """What is wrong with one file of a seal; empty where it is as it was sealed."""
     path = root / record.file
     if not path.is_file():
         return f"{split}: {path} is gone"

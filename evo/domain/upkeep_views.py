@@ -122,7 +122,20 @@ class RetractView:
 
 
 @dataclass(frozen=True)
+class GuardSealView:
+    """`dev`, `heldout`: how many items; `heldout_sha256`: of the sealed file."""
+
+    name: str
+    dev: int
+    heldout: int
+    heldout_sha256: str
+    intact: bool
+
+
+@dataclass(frozen=True)
 class DataStatusView:
+    """`intact`: every split and guard is as it was sealed."""
+
     splits: dict[str, int]
     heldout_hash: str
     looks: LooksView
@@ -132,6 +145,8 @@ class DataStatusView:
     intact: bool
     datasets: list[DatasetView] = field(default_factory=list)
     """Registered ones, the newest first."""
+    guards: list[GuardSealView] = field(default_factory=list)
+    """Those with items of their own."""
 
 
 @dataclass(frozen=True)

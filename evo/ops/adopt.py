@@ -84,7 +84,8 @@ def rehearse(session: Session, request: AdoptRequest) -> tuple[str, list[str]]:
         return made.id, [f"find {made.id} below {found.parent.id}, which these weights are"]
     attempt = claimed(session, made, found.weights)
     finished(session, attempt, found.weights)
-    copied = f"copy {len(found.files)} files ({size / 1e6:.1f} MB) from {found.source}"
+    files = "1 file" if len(found.files) == 1 else f"{len(found.files)} files"
+    copied = f"copy {files} ({size / 1e6:.1f} MB) from {found.source}"
     return made.id, [copied, f"make {made.id} below {found.parent.id}, its lineage declared"]
 
 

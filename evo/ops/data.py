@@ -7,12 +7,13 @@ from importlib import import_module
 from pathlib import Path
 
 from evo.beliefs import form_beliefs, remember_best
+from evo.data import guards
 from evo.data import seal as sealed
 from evo.data.leaks.check import find_copies
 from evo.data.reader import read_rows, read_source
 from evo.domain.finding import Finding
 from evo.domain.item import Item
-from evo.domain.upkeep_views import DatasetView, DataStatusView, LeaksView, LeakView, RetractView
+from evo.domain.upkeep_views import DatasetView, DataStatusView, GuardSealView, LeaksView, LeakView, RetractView
 from evo.domain.views import LooksView
 from evo.errors import Refused, UsageError
 from evo.gate.power import obstacles
@@ -20,6 +21,7 @@ from evo.lightdata import replace
 from evo.ops import sealing
 from evo.ops.checks import leaks, provenance
 from evo.ops.sealing import GoldRequest
+from evo.ops.upkeep import guard_problems
 from evo.session import Session
 from evo.store import datasets, findings, gate_rows
 from evo.store.datasets import Dataset, Derived
@@ -48,12 +50,13 @@ def plan_of(session: Session, request: GoldRequest) -> sealing.Plan:
 
 
 def status(session: Session) -> tuple[DataStatusView, tuple[str, ...]]:
-    """Counts, looks, and what these numbers can show."""
+    """Counts, looks, and what these numbers can show; the guards' seals beside the gold's."""
     root = session.layout.root
     manifest = sealed.read_manifest(root)
     counts = {split: record.n for split, record in manifest.splits.items()}
     power = sealing.power(counts.get("dev", 0), counts.get("heldout", 0), alpha=session.config.gate.alpha)
-    problems = sealed.verify_manifest(root)
+    faults = guard_problems(session)
+    problems = [*sealed.verify_manifest(root), *(problem for each in faults.values() for problem in each)]
     copies = plain_copies(session)
     view = DataStatusView(
         splits=counts,
@@ -63,6 +66,10 @@ def status(session: Session) -> tuple[DataStatusView, tuple[str, ...]]:
         certifies=power.certifies,
         plain_copies=[str(path) for path in copies],
         intact=not problems,
+        guards=[
+            GuardSealView(name, record.dev.n, record.heldout.n, record.heldout.sha256, not faults[name])
+            for name, record in guards.records(root).items()
+        ],
         datasets=[dataset_view(session, row) for row in datasets.newest(session.db, limit=MOST_DATASETS)],
     )
     warned = [f"{path} holds sealed items in the clear: move it off this machine" for path in copies]
@@ -78,7 +85,7 @@ def obstacles_of(heldout: Sequence[Item]) -> list[str]:
 def plain_copies(session: Session) -> list[Path]:
     """Files of the workspace, outside `.evo`, that hold sealed items in the clear."""
     root = session.layout.root
-    items = [item for split in sealed.SEALED for item in sealed.load_split(root, split)]
+    items = [item for each in guards.sealed_items(root).values() for item in each]
     found = []
     for path in sorted(root.glob("*.jsonl")) + sorted(session.layout.data.glob("*.jsonl")):
         if path.name not in ("dev.jsonl", "mid.jsonl") and find_copies(read_rows(path), items, file=path):

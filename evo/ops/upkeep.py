@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from evo.clock import now
-from evo.data import seal
+from evo.data import guards, seal
 from evo.errors import FileFormatError, NotFound, Refused
 from evo.lightdata import dataclass
 from evo.session import Session
-from evo.store import artifacts, attempts, events, experiments, fsck
+from evo.store import artifacts, attempts, events, experiments, fsck, meta
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Garbage:
 
 
 def check(session: Session) -> list[fsck.Finding]:
-    """What is wrong with the tree, the folders beside it, and the seal."""
+    """What is wrong with the tree, the folders beside it, and the seals."""
     return [*fsck.check(session.db, session.layout.hidden), *_seal_findings(session)]
 
 
@@ -39,7 +39,18 @@ def _seal_findings(session: Session) -> Iterator[fsck.Finding]:
         problems = [error.message]
     except NotFound:
         problems = [f"{seal.manifest_path(root)} is gone"] if session.heldout_hash else []
+    try:
+        problems += [problem for each in guard_problems(session).values() for problem in each]
+    except FileFormatError as error:
+        problems.append(error.message)
     yield from (fsck.Finding("error", problem, fix) for problem in problems)
+
+
+def guard_problems(session: Session) -> dict[str, list[str]]:
+    """Guard -> what is wrong with its sealed items; each guard of evo.yaml that was ever scored is looked for."""
+    scored = meta.get(session.db, "guards", default={})
+    expected = [guard.name for guard in session.config.guards if guard.items and guard.name in scored]
+    return guards.verify(session.layout.root, expected=expected)
 
 
 def backup(session: Session, target: Path | None) -> Path:

@@ -82,6 +82,12 @@ def data_status(view: DataStatusView) -> list[Block]:
     rows = [
         (split, str(n), "sealed" if split in ("heldout", "vault") else "readable") for split, n in view.splits.items()
     ]
+    for guard in view.guards:
+        sealed = "sealed" if guard.intact else "BROKEN"
+        rows += [
+            (f"guard {guard.name} dev", str(guard.dev), "readable"),
+            (f"guard {guard.name} heldout", str(guard.heldout), sealed),
+        ]
     return [
         Table(("SPLIT", "ITEMS", "STATE"), rows, frozenset({"ITEMS"})),
         Text(f"looks  {view.looks.used} of {view.looks.limit} used"),
