@@ -6,6 +6,7 @@ claim about one parameter does not throw away the learning rate that was found f
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -167,18 +168,20 @@ def within(spec: ParamSpec, value: Any) -> Any:
 
 
 def moved(facts: Facts, recipe: str, patch: Mapping[str, Any], moves: Mapping[str, Any]) -> dict[str, Any]:
-    """`patch` with parameters multiplied (`("times", 0.5)`) or set; those that the recipe lacks are left out."""
+    """`patch` with parameters moved as `evo.ideas.remedies` says, or set; those that the recipe lacks are left out."""
     known = facts.recipes[recipe]
     changed = {}
     for name, move in moves.items():
         if name not in known.params:
             continue
-        if not (isinstance(move, tuple) and move[0] == "times"):
+        if not isinstance(move, tuple):
             changed[name] = move
             continue
-        value = _value(known, patch, name)
+        value, default = _value(known, patch, name), known.params[name].default
         if isinstance(value, (int, float)) and value:
             changed[name] = value * move[1]
+            if move[0] == "tamed" and isinstance(default, (int, float)) and 0 < default < value:
+                changed[name] = min(changed[name], math.sqrt(value * default))
     return bounded(known, _with_rate(known, patch, changed)) if changed else dict(patch)
 
 

@@ -1,6 +1,7 @@
 """What one does about a symptom: settings to move, first the nearest fix, then the way round.
 
-Invariant: a table. `("times", x)` multiplies what the run had; a parameter that a recipe lacks is passed over.
+Invariant: a table. `("times", x)` multiplies what the run had, `("tamed", x)` too, and goes halfway (in logarithms) to
+the recipe's default where that is further; a parameter that a recipe lacks is passed over.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 
 HALF, DOUBLE = ("times", 0.5), ("times", 2.0)
 THIRD = ("times", 1 / 3)
+TAMED = ("tamed", 1 / 3)
 
 
 class Remedy(NamedTuple):
@@ -64,8 +66,8 @@ BY_FAILURE: dict[str, tuple[Remedy, ...]] = {
     ),
     "nan": (
         Remedy(
-            "a third of the learning rate and a longer warmup", "first steps at full rate are where losses blow up",
-            {"learning_rate": THIRD, "warmup": 0.2},
+            "a lower learning rate and a longer warmup", "first steps at full rate are where losses blow up",
+            {"learning_rate": TAMED, "warmup": 0.2},
         ),
         Remedy("a LoRA in float32", "fewer weights move, in full precision",
                {"method": "lora", "frozen_precision": "float32"}),
@@ -124,13 +126,13 @@ BY_READING: dict[str, tuple[Remedy, ...]] = {
         ),
     ),
     "reward-hacked": (
-        _ANCHORED,
-        _CLOSER,
         Remedy(
             "a reward that is not won that way", "what is earned does not show on dev: it pays for something else",
             commands=("evo failures {experiment}", "evo recipe copy {recipe} {recipe}-stricter"),
             risks="without a stricter reward everything else only slows it down",
         ),
+        _ANCHORED,
+        _CLOSER,
         _SLOWER,
     ),
     "overfit": (_SHORTER, _ADAPTER, _SLOWER),
@@ -139,6 +141,13 @@ BY_READING: dict[str, tuple[Remedy, ...]] = {
             "ten times the learning rate", "a LoRA at the rate of full weights hardly moves",
             {"learning_rate": ("times", 10.0)}, risks="above its peak it diverges",
         ),
+    ),
+    "instability": (
+        Remedy(
+            "a third of the learning rate, advantages by batch", "small groups have wild deviations",
+            {"learning_rate": THIRD, "scale_rewards": "batch"},
+        ),
+        Remedy("keep and imitate instead", "filtered imitation has no ratio that can blow up", {}, ("rft",)),
     ),
     "regression": (_SLOWER, _CLOSER, _SHORTER),
     "forgetting": (_CLOSER, _ADAPTER, _SLOWER, _SHORTER),
@@ -175,13 +184,6 @@ BY_READING: dict[str, tuple[Remedy, ...]] = {
         Remedy("longer answers", "what has no end cannot be right", {"max_new_tokens": DOUBLE, "mask_truncated": True}),
     ),
     "generalisation-gap": (_SHORTER, _ANCHORED, _CLOSER, _SLOWER),
-    "instability": (
-        Remedy(
-            "a third of the learning rate, advantages by batch", "small groups have wild deviations",
-            {"learning_rate": THIRD, "scale_rewards": "batch"},
-        ),
-        Remedy("keep and imitate instead", "filtered imitation has no ratio that can blow up", {}, ("rft",)),
-    ),
     "format-errors": (
         Remedy("one epoch of demonstrations", "the form of the answer is quickly taught", {"epochs": 1}, ("sft",)),
         Remedy("see what examples alone do", "form or ability", commands=("evo diagnose --format",)),

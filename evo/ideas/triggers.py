@@ -63,6 +63,7 @@ def due_brief(facts: Facts, history: History) -> Due | None:
 
 SYMPTOMS = (
     "reward-hacked",
+    "instability",
     "regression",
     "forgetting",
     "reward-saturated",

@@ -205,3 +205,22 @@ def test_an_idea_in_own_settings_is_linked_by_new(workspace: Path) -> None:
     others = ("--recipe", "command", "--set", skilled(0.5), "-m", "another")
     assert evo("new", *others, "--idea", str(id), cwd=workspace).code == 4
     assert evo("new", *others, "--idea", "999", cwd=workspace).code == 3
+
+
+def test_what_smoke_runs_were_refused_for_is_answered(tmp_path: Path) -> None:
+    """A5, A34: three trials without memory are three related failures, though none of them is an attempt."""
+    root = make_command_workspace(tmp_path / "small", n=60)
+    folder = root / "recipes" / "sft"
+    folder.mkdir(parents=True)
+    size = "batch_size: {type: int, default: 8, min: 1, max: 512}"
+    (folder / "recipe.yaml").write_text(f"name: sft\ntechnique: sft\ninit_from: parent\nparams:\n  {size}\n")
+    (folder / "train.py").write_text("raise MemoryError('out of memory')\n")
+    for batch in (64, 32, 16):
+        words = ("--recipe", "sft", "--set", f"batch_size={batch}", "-m", f"{batch} rows at a time")
+        made = evo("new", *words, cwd=root).data["id"]
+        assert evo("run", made, cwd=root).error["code"] == "smoke"
+    found = evo("ideate", cwd=root).data
+    assert (found["brief"], found["why"]) == ("failure_analysis", "3 failures of one kind")
+    assert found["ideas"][0]["title"].startswith("3 × out_of_memory")
+    assert found["ideas"][0]["patch"].get("batch_size", 8) == 8
+    assert evo("lessons", "exp_0003", cwd=root).data["lessons"][0]["text"].endswith("failed (out_of_memory)")

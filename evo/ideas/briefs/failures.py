@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from evo.domain.experiment import ROOT
 from evo.domain.idea import Idea
-from evo.ideas.briefs.literature import feeds
+from evo.ideas.briefs.literature import SHAPES, feeds
 from evo.ideas.drafting import Draft, idea_of, moved, settings_for, start_of
 from evo.ideas.facts import Facts, Node
 from evo.ideas.knowledge import Claim, KnowledgeBase
@@ -76,7 +76,7 @@ def propose(facts: Facts, base: KnowledgeBase) -> list[Idea]:
 
 def _of_failures(facts: Facts, base: KnowledgeBase) -> Iterator[Draft]:
     for group in clusters(facts):
-        newest = group.nodes[0]
+        newest = _gentlest(facts, group)
         what = f"{len(group.nodes)} × {group.kind}" if len(group.nodes) > 1 else f"{newest.id}: {group.kind}"
         claims = _claims(base, _SITUATION.get(group.kind, ""))
         for remedy in BY_FAILURE.get(group.kind, OTHERWISE):
@@ -86,6 +86,20 @@ def _of_failures(facts: Facts, base: KnowledgeBase) -> Iterator[Draft]:
                 yield _with_claim(facts, draft, newest, claims)._replace(based_on=based_on)
         if group.kind not in BY_FAILURE and (way := _way_round(facts, newest)):
             yield way
+
+
+def _gentlest(facts: Facts, group: Cluster) -> Node:
+    """Of those by the newest one's recipe, what asked for least of what the first remedy lowers: less was not tried."""
+    remedies = BY_FAILURE.get(group.kind, ())
+    moves = remedies[0].moves if remedies else {}
+    lowered = [name for name, move in moves.items() if isinstance(move, tuple) and move[1] < 1]
+    alike = [node for node in group.nodes if node.recipe == group.nodes[0].recipe]
+
+    def asked(node: Node) -> list[float]:
+        known = (value_of(facts, node, name) for name in lowered)
+        return [float(value) for value in known if isinstance(value, (int, float))]
+
+    return min(alike, key=asked)
 
 
 def _way_round(facts: Facts, node: Node) -> Draft | None:
@@ -149,17 +163,28 @@ def _draft(facts: Facts, node: Node, remedy: Remedy, *, what: str, answers: str)
         other = next((name for name in remedy.recipes if _can(facts, name) and name not in tried), None)
         if other is None:
             return None
-        recipe, settings, parent = other, settings_for(facts, other, remedy.moves), start_of(facts)
+        recipe, settings, start = other, settings_for(facts, other, remedy.moves), start_of(facts)
+        parent = parent if start == node.id else start  # not from the very weights that show it
     elif recipe not in facts.recipes:
         return None
     else:
-        settings = moved(facts, recipe, node.params, remedy.moves)
+        settings = moved(facts, recipe, _cooled(facts, node, remedy), remedy.moves)
         if settings == dict(node.params):
             return None
     return Draft(
-        title, remedy.why, facts.recipes[recipe].technique, recipe, settings, parent, answers,
+        title, f"{remedy.name}: {remedy.why}", facts.recipes[recipe].technique, recipe, settings, parent, answers,
         remedy.risks, based_on=[node.id],
     )  # fmt: skip
+
+
+def _cooled(facts: Facts, node: Node, remedy: Remedy) -> dict[str, Any]:
+    """Its settings; where a LoRA is to take the place of full weights whose rate was too high, at the usual rate."""
+    default = facts.recipes[node.recipe].params.get("learning_rate")
+    rate, usual = value_of(facts, node, "learning_rate"), default.default if default is not None else None
+    is_hot = (bool(node.failure) and kind_of(node) == "nan") or _fell(node)
+    if "method" in remedy.moves and is_hot and isinstance(rate, float) and isinstance(usual, float):
+        return {**node.params, "learning_rate": min(rate, usual)}
+    return node.params
 
 
 def _can(facts: Facts, recipe: str) -> bool:
@@ -175,11 +200,18 @@ def _claims(base: KnowledgeBase, situation: str) -> list[Claim]:
 
 
 def _with_claim(facts: Facts, draft: Draft, node: Node, claims: list[Claim]) -> Draft:
-    """The claim that says the same: by the same recipe, and one of its settings moves the way that the draft moves."""
+    """The claim that says the same: by the same recipe, and one of its settings moves the way that the draft moves; of
+    what is no run, the warning that fits."""
     for claim in claims:
-        if claim.recipe and claim.recipe == draft.recipe and _agree(facts, claim, draft, node):
+        is_step = bool(claim.recipe) and claim.recipe == draft.recipe
+        if (is_step and _agree(facts, claim, draft, node)) or (not draft.recipe and _is_of(facts, claim)):
             return draft._replace(claims=[claim])
     return draft
+
+
+def _is_of(facts: Facts, claim: Claim) -> bool:
+    """What is to be looked at is what the claim warns of, in all that it presupposes."""
+    return claim.technique == "control" and set(claim.applies_when) - SHAPES <= situations(facts)
 
 
 def _agree(facts: Facts, claim: Claim, draft: Draft, node: Node) -> bool:

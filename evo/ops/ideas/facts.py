@@ -29,6 +29,8 @@ FLAT = 0.01
 """Standard deviation of a group's rewards under which no answer is better than another."""
 COLLAPSED = 0.05
 """Entropy (nats a token) of a policy that always says the same."""
+FAR = 1.0
+"""KL divergence (nats a token) of a policy that has lost its start."""
 KNOWN_LOSS, KNOWN_SHARE = 0.05, 0.98
 """Loss (nats a token) and share of tokens from which training rows are known by heart."""
 LOST, FEWEST = 0.2, 5
@@ -172,6 +174,8 @@ def _readings(row: whole.WholeRow, *, low: float | None, high: float | None, sig
     is_known = end.get("loss", 1.0) <= KNOWN_LOSS or end.get("mean_token_accuracy", 0.0) >= KNOWN_SHARE
     if row.technique in SUPERVISED and is_known:
         yield MEMORISED
+    if end.get("kl", 0.0) > FAR:
+        yield "instability"
     if end.get("entropy", 1.0) < COLLAPSED:
         yield "entropy-collapse"
 
