@@ -195,12 +195,18 @@ class LeaksConfig:
 
 @dataclass(frozen=True)
 class LoopConfig:
-    """Stop policy and pace of repeated rounds."""
+    """Where `evo loop` stops when it is told nothing else, and what it does after rounds without gain."""
 
     target: Fraction | None = None
+    """A certified score that ends it."""
     max_iterations: Annotated[int, Ge(1), Le(100)] = 10
+    """Experiments, where no other end is named."""
     lr_decay: Annotated[float, Gt(0), Le(1)] = 0.8
+    """The best is tried again at its learning rate times this, where a run since fell below its parent; 1: never."""
     augment_per_failure: Annotated[int, Ge(0)] = 20
+    """Training rows of a weak slice that are drawn twice, for each dev item of it that is wrong; 0: none."""
+    update_recipe: bool = False
+    """The values of a certified experiment become the defaults of the workspace's own recipe; comments stay."""
 
 
 @dataclass(frozen=True)

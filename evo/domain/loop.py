@@ -31,7 +31,8 @@ class LoopOptions:
 
 @dataclass(frozen=True)
 class Plan:
-    """What one pick is to try. `settings` are parameters of this experiment alone; `slices` are drawn twice as often.
+    """What one pick is to try. `settings` are parameters of this experiment alone; training rows of `slices` are drawn
+    twice, as many of each as `rows` says.
 
     `gain` is the expected gain over exp_0000, in units, with its 95 % interval, where the results speak of it.
     """
@@ -43,6 +44,7 @@ class Plan:
     settings: dict[str, Any] = field(default_factory=dict)
     seed: int = 42
     slices: list[str] = field(default_factory=list)
+    rows: dict[str, int] = field(default_factory=dict)
     idea: int | None = None
     gain: float | None = None
     low: float | None = None

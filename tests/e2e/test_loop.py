@@ -14,7 +14,10 @@ import pytest
 from looping import PAGE, RECIPE, heartbeat, journal, make_loop_workspace, write_recipe
 from workspaces import SCORE, Answer, clean_environment, evo, evo_here, make_command_workspace
 
+from evo.ops.loop.margin import LINE
+
 KEYLESS = "--ideator none"
+PAGES = ("AGENT_CONTEXT.md", "PLAN.md", "experiments.jsonl")
 
 
 def git(workspace: Path, *words: str) -> str:
@@ -80,10 +83,14 @@ def test_c8_one_commit_an_iteration_and_nobody_elses_work_in_it(looped: tuple[Pa
     assert sorted(line.split(":")[0] for line in subjects) == [f"iter {k}" for k in range(1, 7)]
     assert all("% — cube" in line and len(line.split("— ")[1]) <= 60 for line in subjects)
     files = git(workspace, "log", "--name-only", "--format=", "--grep=^iter ").split()
-    assert set(files) == {"AGENT_CONTEXT.md", "PLAN.md", "experiments.jsonl"}
+    assert {"AGENT_CONTEXT.md", "PLAN.md", "experiments.jsonl"} <= set(files) <= {*PAGES, "BACKGROUND.md"}
     assert "mine.txt" in git(workspace, "diff", "--cached", "--name-only")
     body = git(workspace, "log", "-1", "--format=%B", "--grep=^iter ")
     assert "Evo-Weights: " in body
+    row = journal(workspace)[-1]
+    shown = evo_here(f"show {row['experiment']} --json", cwd=workspace).data["recipe"]["params"]
+    assert (row["params"], f"Evo-Commit: {row['commit']}" in body) == (shown, True)
+    assert git(workspace, "cat-file", "-t", str(row["commit"])).strip() == "commit"
     assert "Evo-Experiment: exp_" in body
 
 
@@ -117,13 +124,18 @@ def test_c14_a_stopped_loop_ends_its_runs_and_goes_on_later(tmp_path: Path) -> N
         time.sleep(0.05)
     os.kill(loop.pid, signal.SIGTERM)
     out, _ = loop.communicate(timeout=30)
-    assert json.loads(out)["data"]["status"] == "stopped"
+    assert (loop.returncode, json.loads(out)["data"]["status"]) == (9, "stopped")
+    assert evo_here("show exp_0001 --json", cwd=workspace).data["state"] == "pending", "a stop spends no attempt"
     assert evo_here("status --json", cwd=workspace).data["running"] == []
     assert heartbeat(workspace)["status"] == "error"
     write_recipe(workspace, "cube", PAGE.replace("PAUSE", "0").replace("FAILS", "False"))
     done = evo_here("loop --json", cwd=workspace).data
     assert (done["id"], done["status"], done["experiments"]) == (1, "completed", 2)
     assert all(pick["outcome"] == "scored" for pick in done["picks"])
+    assert [one["outcome"] for one in evo_here("show exp_0001 --json", cwd=workspace).data["attempts"]] == [
+        "lost",
+        "ok",
+    ]
 
 
 def test_a_budget_that_is_spent_ends_nothing(tmp_path: Path) -> None:
@@ -168,14 +180,17 @@ def test_a_run_that_cannot_be_evaluated_does_not_end_the_night(tmp_path: Path) -
 
 
 def test_words_that_make_no_sense_are_refused(looped: tuple[Path, Answer, bytes]) -> None:
+    begun = git(looped[0], "rev-parse", "HEAD")
     for words, said in (
         ("--until stall:0", "not a stop policy"), ("--policy best", "no policy named"),
         ("--ideator oracle", "no source named"), ("--recipes cuba", "no recipe named"),
         ("--fresh --recipes command", "no parameter with a range"),
+        ("--fresh --recipes sft", "data/train.jsonl, which does not exist"),
     ):  # fmt: skip
         answer = evo_here(f"loop {words} --json", cwd=looped[0])
         assert answer.code in (2, 3), words
         assert said in answer.error["message"], answer.error
+    assert git(looped[0], "rev-parse", "HEAD") == begun, "a loop was begun"
 
 
 LUCKY = """\
@@ -246,3 +261,91 @@ def test_e8_after_a_miss_the_rows_of_weak_slices_are_drawn_twice(tmp_path: Path)
     assert {json.loads(line)["slice"] for line in used} == {"mul"}
     assert len(used) == 20
     assert (workspace / "data" / "train.jsonl").read_text().count("\n") == 40
+
+
+def test_what_a_person_writes_into_the_pages_stays(tmp_path: Path) -> None:
+    """C8: above the line and below it, in a page whose line she took out too, and none of it twice."""
+    workspace = make_loop_workspace(tmp_path / "ws", n=60)
+    assert evo_here(f"loop --experiments 1 {KEYLESS} --json", cwd=workspace).code == 0
+    context, plan = workspace / "AGENT_CONTEXT.md", workspace / "PLAN.md"
+    context.write_text(f"Ask Ada first.\n{context.read_text()}\nThe rate is suspect.\n")
+    plan.write_text(plan.read_text().replace(LINE, "No more than rank 16."))
+    assert evo_here(f"loop --experiments 2 {KEYLESS} --json", cwd=workspace).code == 0
+    for page, words in ((context, ("Ask Ada first.", "The rate is suspect.")), (plan, ("No more than rank 16.",))):
+        above, _, below = page.read_text().partition(LINE)
+        assert all(above.count(word) == 1 and word not in below for word in words), page.read_text()
+    assert "| 1 | exp_0001 |" in context.read_text().partition(LINE)[2]
+    assert "exp_0001" not in context.read_text().partition(LINE)[0]
+    assert context.read_text().count("# What the loop has learnt") == 1
+
+
+def test_a_number_that_is_reached_without_a_score_is_no_end(tmp_path: Path) -> None:
+    """D16: being blocked is not complete. Once the recipe is mended the same values are made of it anew."""
+    workspace = make_loop_workspace(tmp_path / "ws", n=60, fails=True)
+    blocked = evo_here(f"loop --experiments 2 {KEYLESS} --json", cwd=workspace)
+    assert (blocked.code, "none has a score (smoke: " in blocked.error["message"]) == (4, True), blocked.error
+    assert heartbeat(workspace)["status"] == "error"
+    write_recipe(workspace, "cube", PAGE.replace("PAUSE", "0").replace("FAILS", "False"))
+    done = evo_here(f"loop {KEYLESS} --json", cwd=workspace).data
+    assert (done["id"], done["status"], done["experiments"]) == (1, "completed", 2)
+    assert [pick["outcome"] for pick in done["picks"]] == ["refused", "refused", "scored", "scored"]
+    assert evo_here("show exp_0003 --json", cwd=workspace).data["hypothesis"].endswith("the recipe's defaults")
+
+
+def test_what_the_machine_refused_is_run_once_it_is_mended(tmp_path: Path) -> None:
+    """D16: where the smoke runs of all failed of something outside of the recipe, the same experiments go on later."""
+    page = PAGE.replace("if FAILS:", f"if not pathlib.Path({str(tmp_path / 'shared' / 'driver')!r}).exists():")
+    workspace = make_loop_workspace(tmp_path / "ws", n=60, page=page)
+    assert evo_here(f"loop --experiments 2 {KEYLESS} --json", cwd=workspace).code == 4
+    (tmp_path / "shared" / "driver").touch()
+    done = evo_here("loop --json", cwd=workspace).data
+    assert [(pick["experiment"], pick["outcome"]) for pick in done["picks"]] == [
+        ("exp_0001", "scored"),
+        ("exp_0002", "scored"),
+    ]
+
+
+def test_values_that_are_refused_end_and_others_take_their_place(tmp_path: Path) -> None:
+    """A smoke run that refuses some values ends their pick: the number is made of others, and the tree keeps why."""
+    page = PAGE.replace("if FAILS:", "if p.beta < 0.3:").replace("PAUSE", "0")
+    workspace = make_loop_workspace(tmp_path / "ws", n=60, page=page)
+    done = evo_here(f"loop --experiments 2 {KEYLESS} --json", cwd=workspace).data
+    assert (done["status"], done["experiments"]) == ("completed", 2)
+    assert [pick["outcome"] for pick in done["picks"]].count("scored") == 2
+    assert (done["picks"][0]["experiment"], done["picks"][0]["outcome"]) == ("exp_0001", "refused")
+    shown = evo_here("show exp_0001 --json", cwd=workspace).data
+    assert (shown["state"], shown["attempts"]) == ("discarded", [])
+
+
+def test_a_key_is_one_search(tmp_path: Path) -> None:
+    """The same key goes on with another number, and is refused with another policy; an end that was said takes the
+    place of the other kind."""
+    workspace = make_loop_workspace(tmp_path / "ws", n=60)
+    first = evo_here(f"loop --key a -n 1 {KEYLESS} --json", cwd=workspace).data
+    other = evo_here(f"loop --key a -n 2 --policy iid {KEYLESS} --json", cwd=workspace)
+    assert (other.code, "another policy" in other.error["message"]) == (4, True)
+    stalled = evo_here(f"loop --key a --until stall:2 {KEYLESS} --json", cwd=workspace).data
+    assert (stalled["id"], stalled["reason"]) == (first["id"], "2 rounds without gain")
+
+
+def test_the_heartbeat_beats_while_a_run_takes_long(tmp_path: Path) -> None:
+    """C8: whoever watches tells a loop that waits from one that is gone; the plan names what runs; another loop is
+    told that one is at work."""
+    workspace = make_loop_workspace(tmp_path / "ws", n=60, pause=6.5)
+    assert evo("run", "exp_0000", cwd=workspace).code == 0
+    words = [sys.executable, "-m", "evo", "loop", "-n", "1", "--ideator", "none", "--json"]
+    loop = subprocess.Popen(words, cwd=workspace, env=clean_environment(), stdout=subprocess.DEVNULL)
+    try:
+        seen = set()
+        while loop.poll() is None:
+            if (beat := workspace / ".evo" / "loop" / "heartbeat.json").is_file():
+                at = heartbeat(workspace)
+                seen |= {at["timestamp"]} if (at["status"], at["iteration"]) == ("running", 1) else set()
+            if len(seen) == 1 and beat.is_file():
+                assert "- exp_0001: " in (workspace / "PLAN.md").read_text()
+            time.sleep(0.2)
+        assert loop.returncode == 0
+        assert len(seen) >= 3, "picked, five seconds later, ended"
+    finally:
+        loop.kill()
+        loop.wait()

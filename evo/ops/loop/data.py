@@ -1,4 +1,5 @@
-"""On a miss, the training data: rows of the slices that the best experiment is weak at are drawn twice as often.
+"""On a miss the best experiment is tried again: with rows of the slices that it is weak at drawn twice, and, where what
+came after it fell below what it started from, at a lower learning rate.
 
 Which slices those are is read off dev, so the rows so chosen are a dataset made from dev, and the experiment and its
 descendants are labelled dev-exposed.
@@ -9,8 +10,11 @@ from __future__ import annotations
 
 import io
 import json
-from collections import defaultdict
+import random
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ruamel.yaml import YAML
 
@@ -23,6 +27,7 @@ from evo.errors import EvoError
 from evo.files import sha256_file, sha256_text, write_text
 from evo.ops.loop.grounds import Ground
 from evo.ops.loop.pick import Proposal
+from evo.ops.loop.stop import ended
 from evo.session import Session
 from evo.store import datasets, experiments, results
 from evo.store.datasets import Dataset
@@ -33,43 +38,99 @@ HARD = 0.7
 FEWEST = 5
 """Items of a slice below which its mean says nothing."""
 FOLDER = "data/loop"
+RATE = "learning_rate"
 
 
 def proposal(session: Session, known: list[Ground], picks: list[Pick]) -> Proposal | None:
-    """The recipe and the values of the best experiment, with the rows of its weak slices twice; None where it was tried
-    or there are none."""
+    """The recipe and the values of the best experiment, with rows of its weak slices twice and its learning rate
+    lowered where that is called for; None where it was tried, or neither is to be done."""
     best = experiments.get(session.db, form_beliefs(session).best)
     ground = next((ground for ground in known if best.id == ROOT or ground.recipe == best.recipe), None)
-    if ground is None or any(pick.kind == "data" and pick.plan.why.startswith(f"{best.id} ") for pick in picks):
+    if ground is None or any(
+        pick.kind in ("data", "move") and pick.plan.why.startswith(f"{best.id} ") for pick in picks
+    ):
         return None
-    slices = hard_slices(session, best, ground.config)
-    if not slices:
+    rows, rate = again(session, best, ground.config), lowered(session, best, ground.config, picks)
+    if not rows and rate is None:
         return None
-    names = ", ".join(slices)
     params = ground.config.params
-    changed = {name: value for name, value in best.params.items() if name in params and value != params[name].default}
-    why = f"{best.id} is below {HARD:.0%} on {names}: their training rows are drawn twice"
-    like = "its defaults" if best.id == ROOT else f"the values of {best.id}"
-    hypothesis = f"{ground.recipe} with {like} and the rows of {names} twice"
-    settings = ground.fixed | changed
-    plan = Plan(hypothesis, why, best.parent or ROOT, ground.recipe, settings, best.seed, slices)
-    return Proposal("data", plan)
+    values = {name: value for name, value in best.params.items() if name in params} | (rate or {})
+    changed = {name: value for name, value in values.items() if value != params[name].default}
+    words = ["its defaults" if best.id == ROOT else f"the values of {best.id}"]
+    reasons = []
+    if rows:
+        names = ", ".join(rows)
+        words.append(f"the rows of {names} twice")
+        reasons.append(f"is below {HARD:.0%} on {names}: {sum(rows.values())} of their training rows are drawn twice")
+    for name, value in (rate or {}).items():
+        words.append(f"{name} {value:g}")
+        reasons.append(f"was followed by a fall: {name} is lowered by loop.lr-decay")
+    plan = Plan(
+        hypothesis=f"{ground.recipe} with {', '.join(words)}",
+        why=f"{best.id} {', and '.join(reasons)}",
+        parent=best.parent or ROOT,
+        recipe=ground.recipe,
+        settings=ground.fixed | changed,
+        seed=best.seed,
+        slices=list(rows),
+        rows=rows,
+    )
+    return Proposal("data" if rows else "move", plan)
 
 
-def hard_slices(session: Session, best: Experiment, recipe: RecipeConfig) -> list[str]:
-    """The weakest slices of dev that the recipe's training rows have too, weakest first; at most three."""
+def lowered(session: Session, best: Experiment, recipe: RecipeConfig, picks: list[Pick]) -> dict[str, Any] | None:
+    """The learning rate of the best times `loop.lr-decay`, where a run since fell below its parent; None where none
+    did, where the recipe has no such parameter, or it would leave its range."""
+    decay = session.config.loop.lr_decay
+    name = next((name for name, spec in recipe.params.items() if RATE in (name, spec.alias)), None)
+    if name is None or decay == 1 or not fell(session, picks):
+        return None
+    spec = recipe.params[name]
+    now = best.params.get(name, spec.default)
+    if isinstance(now, bool) or not isinstance(now, (int, float)):
+        return None
+    value = float(f"{now * decay:.3g}")
+    is_legal = (spec.min is None or value >= spec.min) and (spec.above is None or value > spec.above)
+    return {name: value} if is_legal else None
+
+
+def fell(session: Session, picks: list[Pick]) -> bool:
+    """Whether one of the rounds without gain ended below what it had started from."""
+    latest = [pick for pick in ended(picks) if pick.outcome in ("scored", "regressed")]
+    since = latest[max((i for i, pick in enumerate(latest, start=1) if pick.told.get("is_best")), default=0) :]
+    for pick in since:
+        start = experiments.get(session.db, pick.plan.parent).gain or 0.0
+        if pick.outcome == "regressed" or (pick.told.get("gain") or 0.0) < start:
+            return True
+    return False
+
+
+def again(session: Session, best: Experiment, recipe: RecipeConfig) -> dict[str, int]:
+    """Weak slice -> how many of its training rows are drawn twice: `loop.augment-per-failure` for each dev item of it
+    that the best gets wrong, all of them where there are fewer."""
+    per_failure = session.config.loop.augment_per_failure
+    if not recipe.data.train or not per_failure:
+        return {}
+    there = Counter(str(row.get("slice")) for source in local(session, recipe) for row in rows_of(source))
+    weak = hard_slices(session, best, there)
+    return {name: min(there[name], per_failure * failed) for name, failed in weak.items()}
+
+
+def hard_slices(session: Session, best: Experiment, there: Mapping[str, int]) -> dict[str, int]:
+    """The weakest slices of dev that the training rows (`there`: rows of each) have too, weakest first, at most three,
+    and how many items of each the best gets wrong."""
     metric = session.config.metric
     dev = session.layout.data / "dev.jsonl"
     if best.epoch is None or metric.direction != "max" or metric.range != [0.0, 1.0] or not dev.is_file():
-        return []
+        return {}
     means = results.pooled_means(session.db, best.id, eval_hash=best.epoch)
     by_slice: dict[str, list[float]] = defaultdict(list)
     for item in read_items(dev, needs_target=False):
         if item.slice and item.id in means:
             by_slice[item.slice].append(means[item.id])
-    weak = {name: sum(found) / len(found) for name, found in by_slice.items() if len(found) >= FEWEST}
-    there = {str(row.get("slice")) for source in local(session, recipe) for row in rows_of(source)}
-    return sorted((name for name, mean in weak.items() if mean < HARD and name in there), key=weak.__getitem__)[:3]
+    mean = {name: sum(found) / len(found) for name, found in by_slice.items() if len(found) >= FEWEST}
+    weak = sorted((name for name in mean if mean[name] < HARD and there.get(name)), key=mean.__getitem__)
+    return {name: sum(value < 0.5 for value in by_slice[name]) for name in weak[:3]}
 
 
 def local(session: Session, recipe: RecipeConfig) -> list[Path]:
@@ -85,15 +146,19 @@ def rows_of(path: Path) -> list[dict[str, object]]:
         return []
 
 
-def reweigh(session: Session, experiment: Experiment, slices: list[str]) -> list[str]:
-    """Add the rows of `slices` to the data of the experiment's own recipe once more; the files that were written."""
+def reweigh(session: Session, experiment: Experiment, slices: list[str], rows: Mapping[str, int]) -> list[str]:
+    """Add rows of `slices` to the data of the experiment's own recipe once more, as many of each as `rows` says (all
+    where it says nothing), by chance; the files that were written."""
     folder = session.layout.worktree(experiment.id) / "recipe"
     recipe = load_recipe(session.layout, folder).config
-    written = []
-    for source in local(session, recipe):
-        rows = [row for row in rows_of(source) if row.get("slice") in slices]
-        if rows:
-            written.append(keep(session, source, rows))
+    found = [(source, row) for source in local(session, recipe) for row in rows_of(source)]
+    chosen: dict[Path, list[dict[str, object]]] = defaultdict(list)
+    for name in slices:
+        there = [entry for entry in found if entry[1].get("slice") == name]
+        n = min(rows.get(name, len(there)), len(there))
+        for i in sorted(random.Random(f"{experiment.seed}/{name}").sample(range(len(there)), n)):
+            chosen[there[i][0]].append(there[i][1])
+    written = [keep(session, source, part) for source, part in chosen.items()]
     add_sources(folder / CONFIG, written)
     return written
 

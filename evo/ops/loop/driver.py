@@ -9,15 +9,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 from evo.clock import seconds_since
 from evo.domain.experiment import ROOT
 from evo.domain.loop import Loop, Pick
 from evo.errors import BudgetSpent, Refused
-from evo.lightdata import dataclass, field
+from evo.lightdata import dataclass, field, replace
 from evo.ops.collect import collect
-from evo.ops.loop import pages, stop
+from evo.ops.lifecycle import discard
+from evo.ops.loop import lasting, pages, stop
 from evo.ops.loop.crew import Crew
 from evo.ops.loop.grounds import Ground, grounds, reasons
 from evo.ops.loop.pick import IID, Proposal, plan_next
@@ -48,6 +49,11 @@ class Moment:
     running: list[Tick] = field(default_factory=list)
 
 
+class Held(NamedTuple):
+    code: str
+    message: str
+
+
 Watch = Callable[[Moment], None]
 
 
@@ -62,8 +68,11 @@ class Driver:
         folder, slots = pages.home(session) / "workers", session.config.run.slots
         self.crew = Crew(session.layout.root, folder, size=begun.options.workers, slots=slots)
         self.again: dict[int, int] = {}
-        self.before = {pick.k for pick in self.picks() if not pick.is_open}
-        """Ended before this process: what they failed of may be mended."""
+        self.before = {pick.k for pick in self.picks()}
+        """Planned before this process: what they failed of may be mended."""
+        self.held: dict[int, Held] = {}
+        """Refused before they ran. Once another one has a score it was their values, and they have ended. Where nothing
+        runs they stay open, and are tried once more when the loop goes on: their machine may be mended by then."""
         self.spent = ""
         self.blocked = ""
         self.beaten = self.watched = float("-inf")
@@ -112,7 +121,8 @@ class Driver:
         """How far a worker is, by what its run has left so far."""
         live = attempts.live_of(self.session.db, experiment)
         if live is None:
-            return Tick(experiment, 0, "starting", 0.0)
+            stage = "at the gate" if attempts.of(self.session.db, experiment) else "starting"
+            return Tick(experiment, 0, stage, 0.0)
         folder = self.session.layout.attempt(experiment, live.n)
         stage = (records.read_record(str(folder.supervisor)) or {}).get("stage", "queued")
         return Tick(experiment, live.n, str(stage), seconds_since(live.created_at), folder=str(folder.root))
@@ -148,9 +158,11 @@ class Driver:
             raise BudgetSpent(self.spent, hint="evo budget; raise the cap, then evo loop goes on")
         picks = self.picks()
         if stop.is_over(self.session, self.loop.options, picks):
-            if why := stop.barren(picks):
-                raise Refused(why, hint="mend the recipe; evo loop with a higher --experiments goes on")
-            return True
+            if why := stop.barren(self.with_held(picks)):
+                raise Refused(f"blocked: {why}", hint="mend it; evo loop goes on")
+            is_over = not self.held
+            self.release()
+            return is_over
         if self.blocked:
             raise Refused(f"blocked: {self.blocked}", hint="evo next")
         return False
@@ -161,7 +173,7 @@ class Driver:
             picks = self.picks()
             if stop.is_over(self.session, self.loop.options, picks):
                 return
-            self.blocked = stop.stuck([pick for pick in picks if pick.k not in self.before])
+            self.blocked = stop.stuck([pick for pick in self.with_held(picks) if pick.k not in self.before])
             found = None if self.blocked else plan_one(self.session, self.loop, picks)
             if found is not None:
                 self.start(loops.plan(self.session.db, self.loop.id, found.kind, found.plan))
@@ -193,14 +205,40 @@ class Driver:
                 self.publish(fail(self.session, pick, "failed", "cut_off", why))
                 return
             self.crew.start(pick.k, done.experiment, *arguments(pick))
+        elif then == "held":
+            self.held[pick.k] = Held(*said(done))
+            self.tell("warning", self.loop, f"{done.experiment} was not run: {self.held[pick.k].message}", pick)
+            if pick.k in self.before:
+                self.release()
         else:
             self.publish(ended)
+            if ended.outcome == "scored":
+                self.release()
+
+    def with_held(self, picks: list[Pick]) -> list[Pick]:
+        """The picks as if those that are held had ended."""
+        return [
+            replace(pick, outcome="refused", told=self.held[pick.k]._asdict() | {"failure": self.held[pick.k].code})
+            if pick.k in self.held
+            else pick
+            for pick in picks
+        ]
+
+    def release(self) -> None:
+        """What is held has ended: for its values, or by the recipe that it has."""
+        for k, held in list(self.held.items()):
+            pick = self.pick(k)
+            self.publish(fail(self.session, pick, "refused", held.code, held.message))
+            if pick.experiment is not None:
+                discard(self.session, pick.experiment, reason=held.message[:200], class_="build")
+            del self.held[k]
 
     def publish(self, pick: Pick) -> None:
         """Pages, heartbeat and commit of an iteration that has ended."""
         pages.write_pages(self.session, self.loop)
         self.beat()
-        extra = [f"{import_module('evo.ops.loop.data').FOLDER}"] if pick.plan.slices else []
+        extra = [import_module("evo.ops.loop.data").FOLDER] if pick.plan.slices else []
+        extra += lasting.keep(self.session, pages.all_ended(self.session), pick, memory=pages.home(self.session))
         loops.set_commit(self.session.db, pick, pages.commit(self.session, pick, extra))
         self.tell("ended", self.loop, pages.told_words(pick), pick)
 
@@ -223,20 +261,19 @@ class Driver:
 
 
 def plan_one(session: Session, begun: Loop, picks: list[Pick]) -> Proposal | None:
-    """An idea where one is called for, training data by slice on a miss, else the next move."""
+    """An idea where one is called for, the best again on a miss, else the next move."""
     known = grounds(session, begun.options.recipes)
     move = plan_next(session, begun, picks, known)
     if begun.options.policy == IID:
         return move
     ask = import_module("evo.ops.loop.ask")  # the knowledge base and its sources
     found: Proposal | None = ask.asked_idea(session, begun, known, move)
-    return found or by_slice(session, known, picks) or move
+    return found or on_a_miss(session, known, picks) or move
 
 
-def by_slice(session: Session, known: list[Ground], picks: list[Pick]) -> Proposal | None:
-    """After a miss, once for each best experiment: its recipe again, with the rows of its weak slices twice."""
-    with_data = [ground for ground in known if ground.config.data.train]
-    if not with_data or stop.rounds_without_gain(picks) < stop.MISS:
+def on_a_miss(session: Session, known: list[Ground], picks: list[Pick]) -> Proposal | None:
+    """After rounds without gain, once for each best experiment: it again, with other data or a lower rate."""
+    if stop.rounds_without_gain(picks) < stop.MISS:
         return None
-    found: Proposal | None = import_module("evo.ops.loop.data").proposal(session, with_data, picks)
+    found: Proposal | None = import_module("evo.ops.loop.data").proposal(session, known, picks)
     return found

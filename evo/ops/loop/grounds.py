@@ -14,7 +14,9 @@ from evo.ideas.moves import Observation
 from evo.ideas.space import Space, space_of
 from evo.session import Session
 from evo.store import experiments
-from evo.workspace.recipes import find_recipe, own_names
+from evo.workspace.folders import hash_files
+from evo.workspace.recipes import find_folder, find_recipe, own_names
+from evo.workspace.repository import RECIPE
 
 _BY_FILE = (("preferences.jsonl", "dpo"), ("train.jsonl", "sft"))
 _REWARDED = ("grpo", "rft")
@@ -98,6 +100,8 @@ def ground_of(session: Session, name: str, known: list[Experiment]) -> Ground:
         if one.state == "pending":
             running.append(dict(one.params))
             continue
+        if one.state == "discarded" and one.content_hash is None and is_of_older_recipe(session, one):
+            continue  # it never ran, and would be another today
         counts = one.gain is not None and one.epoch == session.epoch and one.state != "contaminated"
         if not counts and one.score_mean is not None:
             continue  # a result of another epoch, or one that must not count
@@ -106,6 +110,11 @@ def ground_of(session: Session, name: str, known: list[Experiment]) -> Ground:
         seen.append(Observation(dict(one.params), gain, one.gain_var or 0.0))
         above.append(Observation(dict(one.params), None if gain is None else gain - start, one.gain_var or 0.0))
     return Ground(name, config, space, seen, above, running, fixed_of(config, of_recipe) if space.axes else {})
+
+
+def is_of_older_recipe(session: Session, one: Experiment) -> bool:
+    here, now = session.layout.worktree(one.id) / RECIPE, find_folder(session.layout, one.recipe)
+    return here.is_dir() and hash_files(here) != hash_files(now)
 
 
 def fixed_of(config: RecipeConfig, used: list[Experiment]) -> dict[str, Any]:

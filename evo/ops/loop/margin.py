@@ -42,12 +42,10 @@ def parted(path: Path, title: str, *, is_known: bool) -> tuple[str, str]:
 
 
 def kept(above: str, theirs: list[str]) -> str:
-    if above and not above.endswith("\n"):
-        above += "\n"
     if not theirs:
-        return above
+        return f"{above.rstrip()}\n\n" if above.strip() else ""
     heading = [] if KEPT in above else [KEPT, ""]
-    return "\n".join([above.rstrip("\n"), "", *heading, *theirs, "", ""]).lstrip("\n")
+    return "\n".join([above.rstrip(), "", *heading, *theirs, "", ""]).lstrip("\n")
 
 
 def _lines(text: str) -> set[str]:

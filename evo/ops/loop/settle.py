@@ -25,7 +25,7 @@ from evo.session import Session
 from evo.store import attempts, datasets, experiments, gate_rows, loops
 from evo.store import ideas as idea_store
 
-Next = Literal["ended", "again", "spent"]
+Next = Literal["ended", "again", "spent", "held"]
 _SPENT = 8
 
 
@@ -52,7 +52,7 @@ def make(session: Session, loop: Loop, pick: Pick) -> Pick:
         return loops.finish(session.db, pick, "refused", {"failure": "refused", "message": error.message[:500]})
     if plan.slices:
         reweigh = import_module("evo.ops.loop.data").reweigh  # brings a YAML library
-        reweigh(session, experiments.get(session.db, made.id), plan.slices)
+        reweigh(session, experiments.get(session.db, made.id), plan.slices, plan.rows)
     if plan.idea is not None and idea_store.get(session.db, plan.idea).state == "open":
         idea_store.move(session.db, plan.idea, "taken", experiment=made.id)
     try:
@@ -75,7 +75,8 @@ def arguments(pick: Pick) -> tuple[str, ...]:
 
 
 def settle(session: Session, loop: Loop, pick: Pick, done: Done) -> tuple[Pick, Next]:
-    """What the store says after a worker has ended. `again`: nothing was decided and no attempt was spent."""
+    """What the store says after a worker has ended. `again`: nothing was decided and no attempt was spent. `held`: it
+    was refused before it ran, by its values or by what somebody can mend."""
     known = experiments.get(session.db, done.experiment)
     tries = attempts.of(session.db, done.experiment)
     latest = [one for one in tries if pick.kind != "seed" or one.seed == pick.plan.seed]
@@ -88,8 +89,7 @@ def settle(session: Session, loop: Loop, pick: Pick, done: Done) -> tuple[Pick, 
     if done.code == _SPENT:
         return pick, "spent"
     if last is None or last.outcome == "ok":  # nothing was started
-        code, message = said(done)
-        return fail(session, pick, "refused", code, message), "ended"
+        return pick, "held"
     if last.outcome is None or last.outcome == "lost":
         return pick, "again"
     return fail(session, pick, str(last.outcome), last.failure or str(last.outcome), last.message), "ended"

@@ -64,13 +64,10 @@ def made_by(picks: list[Pick]) -> int:
 
 def barren(picks: list[Pick]) -> str:
     """Why a loop whose number is reached has not done what it was asked to: nothing that it made has a score."""
-    made = [pick for pick in ended(picks) if pick.counts]
+    made = [pick for pick in ended(picks) if pick.experiment is not None]
     if not made or any(pick.outcome == "scored" for pick in picks):
         return ""
-    kinds = sorted({str(pick.told.get("failure", pick.outcome)) for pick in made})
-    return (
-        f"{len(made)} experiments were made, and none has a score ({', '.join(kinds)}); evo log {made[-1].experiment}"
-    )
+    return f"{len(made)} experiments were made, and none has a score{failures(made)}"
 
 
 def on_target(session: Session) -> str | None:
@@ -103,13 +100,19 @@ def stuck(picks: list[Pick]) -> str:
             break
         since += 1
     latest = done[len(done) - since :]
-    alike = {str(pick.told.get("failure", "")) for pick in latest[-FAILURES_IN_A_ROW:]}
-    if since < FAILURES_IN_A_ROW or (len(alike) > 1 and since < 2 * FAILURES_IN_A_ROW):
+    kinds = {str(pick.told.get("failure", "")) for pick in latest[-FAILURES_IN_A_ROW:]}
+    if since < FAILURES_IN_A_ROW or (len(kinds) > 1 and since < 2 * FAILURES_IN_A_ROW):
         return ""
-    told, name = latest[-1].told, latest[-1].experiment
-    why = str(told.get("message", "")).strip()
-    log = f"; evo log {name}" if name and latest[-1].outcome != "refused" else ""
-    if len(alike) > 1:
-        return f"the last {since} experiments all failed ({', '.join(sorted(alike))}){log}"
-    said = f": {why.splitlines()[-1][:200]}" if why and not log else ""
-    return f"the last {FAILURES_IN_A_ROW} experiments failed alike ({alike.pop()}{said}){log}"
+    if len(kinds) == 1:
+        return f"the last {FAILURES_IN_A_ROW} experiments failed alike{failures(latest[-1:])}"
+    return f"the last {since} experiments all failed{failures(latest)}"
+
+
+def failures(picks: list[Pick]) -> str:
+    """In brackets what they failed of, in its words where it is one thing, and where to read on."""
+    kinds = sorted({str(pick.told.get("failure", pick.outcome)) for pick in picks})
+    last = picks[-1]
+    why = str(last.told.get("message", "")).strip().splitlines()
+    said = f": {why[-1][:200]}" if len(kinds) == 1 and why else ""
+    log = f"; evo log {last.experiment}" if last.outcome != "refused" else ""
+    return f" ({', '.join(kinds)}{said}){log}"
