@@ -14,8 +14,9 @@ from typing import Literal, NamedTuple
 from evo.data.leaks import code
 from evo.data.leaks.passages import Part, Passage, passages_of
 from evo.data.leaks.similar import SimilarSets, numbered
-from evo.data.leaks.templated import is_copy, is_number
+from evo.data.leaks.sisters import Sisters
 from evo.data.leaks.texts import Span, Stream, stream_of
+from evo.data.leaks.wording import is_number
 from evo.domain.item import Item
 from evo.lightdata import dataclass
 
@@ -83,6 +84,7 @@ class Index:
             for number, passage in enumerate(self._passages)
             if passage.part == "answer" and _is_code(items[passage.item])
         }
+        self._questions = {p.item: n for n, p in enumerate(self._passages) if p.part == "question" and p.is_whole}
         self._code_items = {self._passages[number].item for number in self._code_answers}
         for number, passage in enumerate(self._passages):
             if passage.part != "question+answer":
@@ -92,13 +94,14 @@ class Index:
         large = [
             n
             for n, p in enumerate(self._passages)
-            if len(p.words) >= SHORT and n not in self._code_answers and not (p.part == "answer" and p.is_templated)
+            if len(p.words) >= SHORT and n not in self._code_answers and not p.is_templated
         ]
         self._large = large
         self._sets = [
             SimilarSets([make(self._passages[n].words) for n in large], thresholds.similar)
             for make in (frozenset, numbered)
         ]
+        self._sisters = Sisters(self._passages, similar=thresholds.similar, items=len(items), least_words=SHORT)
         self._own = [frozenset(itertools.compress(self._passages[n].words, self._passages[n].own)) for n in large]
         self._numbers = [_numbers(self._passages[n].words) for n in large]
 
@@ -197,17 +200,22 @@ class Index:
         passage = self._passages[number]
         if number in self._code_answers:
             return code.lines_kept(self._targets[passage.item], stream.text) >= LINES_KEPT
-        if not (passage.part == "question" and passage.is_templated):
+        if passage.part != "question" or (passage.is_whole and not passage.is_templated):
             return True
-        size = len(passage.words)
+        whole = self._questions[passage.item]
+        size = len(self._passages[whole].words)
         near = stream.words[max(0, word - size) : word + 2 * size]
-        return is_copy(passage.words, passage.own, passage.usual, near)
+        return self._sisters.evidence(whole, near) >= 1
 
     def _similar(self, stream: Stream) -> Iterator[Hit]:
         for span in stream.spans:
             if span.last - span.first < SHORT:
                 continue
             words = stream.words[span.first : span.last]
+            for found in self._sisters.like(words):
+                if found.is_copy or found.is_likely:
+                    item, line = self._passages[found.number].item, stream.line_of(span.first)
+                    yield Hit(item, "question", "near-duplicate", found.jaccard, line, found.is_copy)
             numbers: frozenset[str] | None = None
             for sets, bag in zip(self._sets, (frozenset(words), numbered(words)), strict=True):
                 for index, jaccard in sets.like(bag):
@@ -215,11 +223,7 @@ class Index:
                     if len(own & bag) < SAME_OWN * len(own):
                         continue  # another question with the same answer, or on the same template
                     numbers = _numbers(words) if numbers is None else numbers
-                    is_sure = _same_numbers(self._numbers[index], numbers) and (
-                        passage.part != "question"
-                        or not passage.is_templated
-                        or is_copy(passage.words, passage.own, passage.usual, words)
-                    )
+                    is_sure = _same_numbers(self._numbers[index], numbers)
                     if is_sure or len(passage.words) >= 2 * SHORT:
                         line = stream.line_of(span.first)
                         yield Hit(passage.item, passage.part, "near-duplicate", jaccard, line, is_sure)

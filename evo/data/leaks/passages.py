@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from evo.data.leaks import code
-from evo.data.leaks.templated import families, is_number
+from evo.data.leaks.templated import common_words
 from evo.data.leaks.texts import stream_of
+from evo.data.leaks.wording import is_number
 from evo.domain.item import Item
 from evo.lightdata import dataclass
 
@@ -31,7 +32,7 @@ _UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 class Passage(NamedTuple):
     """One text of the item numbered `item`. `own[k]`: word k is not a template's.
 
-    `is_whole` is false for what is left of a question without its template. `usual`: words of items like it.
+    `is_whole` is false for what is left of a question without its template. `common`: words of most items like it.
     """
 
     item: int
@@ -41,7 +42,7 @@ class Passage(NamedTuple):
     starts: list[int]
     own: list[bool]
     is_whole: bool = True
-    usual: frozenset[str] = frozenset()
+    common: frozenset[str] = frozenset()
 
     @property
     def is_templated(self) -> bool:
@@ -125,16 +126,16 @@ def _marked(passages: Sequence[Passage]) -> list[Passage]:
         plain.take_in(passage.words)
         masked.take_in(_masked(passage.words))
     found = []
-    for passage, family in zip(passages, families([passage.words for passage in passages]), strict=True):
+    for passage, common in zip(passages, common_words([passage.words for passage in passages]), strict=True):
         is_constant = plain.marks(passage.words)
         is_shared = masked.marks(_masked(passage.words))
         own = [
             not (constant or (shared and not is_number(word)))
             for word, constant, shared in zip(passage.words, is_constant, is_shared, strict=True)
         ]
-        rare = [mine and word not in family.common for word, mine in zip(passage.words, own, strict=True)]
+        rare = [mine and word not in common for word, mine in zip(passage.words, own, strict=True)]
         own = [mine and (rare[at] or _is_amid(rare, at)) for at, mine in enumerate(own)]
-        found.append(passage._replace(own=own, usual=family.usual))
+        found.append(passage._replace(own=own, common=common))
     return found
 
 

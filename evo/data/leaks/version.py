@@ -1,3 +1,3 @@
 """Of what is found: results under another version are not taken for this one's."""
 
-VERSION = 2
+VERSION = 3
