@@ -1,7 +1,8 @@
 """The public literature on loopback: arXiv's Atom feed, the hub's papers and models as JSON, GitHub's repositories.
 
 `papers`: arXiv number -> (title, abstract, year). `asked`: every path, in order, and when. `broken`: a status for every
-answer, with its headers.
+answer, with its headers; or `silence`, `hang up`, `half a body`, or any other text as the page. An id that arXiv cannot
+read costs the whole query, as there.
 """
 
 from __future__ import annotations
@@ -27,6 +28,13 @@ PAPERS = {
 }
 
 
+_REFUSED = (
+    '<?xml version="1.0" encoding="UTF-8"?>\n<feed xmlns="http://www.w3.org/2005/Atom"><entry>'
+    "<id>http://arxiv.org/api/errors#incorrect_id_format</id><title>Error</title>"
+    "<summary>incorrect id format</summary></entry></feed>"
+)
+
+
 class Literature(ThreadingHTTPServer):
     daemon_threads = True
 
@@ -36,7 +44,7 @@ class Literature(ThreadingHTTPServer):
         self.repositories = {"huggingface/trl": "Train transformer language models with reinforcement learning."}
         self.asked: list[str] = []
         self.when: list[float] = []
-        self.broken: tuple[int, dict[str, str]] | None = None
+        self.broken: tuple[int, dict[str, str]] | str | None = None
 
     @property
     def url(self) -> str:
@@ -71,8 +79,12 @@ class _Handler(BaseHTTPRequestHandler):
         here.asked.append(self.path)
         here.when.append(time.monotonic())
         asked = {name: values[0] for name, values in parse_qs(parts.query).items()}
-        if here.broken is not None:
+        if isinstance(here.broken, str):
+            self._misbehave(here.broken)
+        elif here.broken is not None:
             self._send("text/plain", "away", here.broken[0], here.broken[1])
+        elif parts.path == "/arxiv/query" and "99999" in asked.get("id_list", ""):
+            self._send("application/atom+xml", _REFUSED, 400)
         elif parts.path == "/arxiv/query":
             self._send("application/atom+xml", self._feed(asked))
         elif parts.path == "/api/papers/search":
@@ -87,6 +99,20 @@ class _Handler(BaseHTTPRequestHandler):
             self._send("text/html", "<html><head><title>LoRA Without Regret &amp; more - A Lab</title></head></html>")
         else:
             self._json(None)
+
+    def _misbehave(self, how: str) -> None:
+        if how == "silence":
+            time.sleep(0.6)
+        elif how == "half a body":
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b'<feed xmlns="http://www')
+            self.connection.close()
+        elif how == "hang up":
+            self.connection.close()
+        else:
+            self._send("text/html", how)
 
     def _feed(self, asked: dict[str, str]) -> str:
         here = self.server

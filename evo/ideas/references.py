@@ -19,7 +19,7 @@ Service = Literal["arxiv", "huggingface", "github", "blog"]
 SIMILAR = 0.8
 """Share of words in common (Dice) from which two titles without the same name before a colon are one. Of the shipped
 papers no two that differ reach .65 (tests/unit/test_ideas_references.py); one word changed in ten gives .9."""
-_ARXIV = re.compile(r"(?:\d{4}\.\d{4,5}|[a-z-]+(?:\.[A-Z]{2})?/\d{7})")
+_ARXIV = re.compile(r"(?:\d{2}(?:0[1-9]|1[0-2])\.\d{4,5}|[a-z-]+(?:\.[A-Z]{2})?/\d{7})")
 _VERSION = re.compile(r"v\d+$")
 _OWNED = re.compile(r"[\w.-]+/[\w.-]+")
 _MATHS = re.compile(r"\\[a-zA-Z]+\*?|[$^_{}\\]")

@@ -10,7 +10,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
 from importlib import import_module
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -103,6 +105,17 @@ class Web:
 
     def _away(self, place: str, why: str, *, wait: str = "") -> Unreachable:
         """Remember that a service is not to be asked, for as long as it says itself, within reason."""
-        asked_for = float(wait) if wait.strip().isdigit() else AWAY_S
-        self._cache.put(f"away {place}", why, hold_s=min(max(asked_for, 1.0), MOST_AWAY_S))
+        asked_for = wait_s(wait)
+        hold_s = AWAY_S if asked_for is None else min(max(asked_for, 1.0), MOST_AWAY_S)
+        self._cache.put(f"away {place}", why, hold_s=hold_s)
         return Unreachable(why)
+
+
+def wait_s(header: str) -> float | None:
+    """Seconds of a Retry-After, which is a number of them or a date (RFC 9110, 10.2.3); None: it is neither."""
+    text = header.strip()
+    if text.isdigit():
+        return float(text)
+    with contextlib.suppress(ValueError, TypeError):
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    return None

@@ -103,7 +103,7 @@ def test_a_model_researches_then_chooses_among_what_was_found(
 @pytest.mark.parametrize(
     ("page", "status"),
     [
-        (("https://arxiv.org/abs/2999.99999", "A paper that nobody wrote"), "not_found"),
+        (("https://arxiv.org/abs/2912.00007", "A paper that nobody wrote"), "not_found"),
         (("https://arxiv.org/abs/2402.01306", "Quite another paper on optimizers"), "mismatch"),
     ],
     ids=["wrong id", "wrong title"],
@@ -144,6 +144,8 @@ WENT_WRONG: dict[str, tuple[list[Any], str, int | None]] = {
     "a body of nothing": ([(200, {}, {})], "Messages API", None),
     "a refusal": ([stub.REFUSED], "refused", EACH),
     "max_tokens": ([stub.GOOD, stub.CUT], "max_tokens", 2 * EACH),
+    "a refused choice": ([stub.GOOD, stub.REFUSED], "refused", 2 * EACH),
+    "a choice that nobody makes": ([stub.GOOD, *[stub.OVERLOADED] * 3], "529", EACH),
     "a full context": ([stub.GOOD, stub.FULL], "model_context_window_exceeded", 2 * EACH),
     "broken JSON": ([stub.GOOD, stub.BROKEN], "another shape", 2 * EACH),
     "JSON of another shape": ([stub.GOOD, stub.FOREIGN], "another shape", 2 * EACH),
@@ -160,6 +162,7 @@ def test_what_goes_wrong_leaves_the_ideas_of_the_knowledge_base(workspace: Path,
     assert words in outcome.warnings
     assert KEY not in outcome.warnings
     assert outcome.tokens == cost if cost is not None else outcome.tokens > 1_000_000
+    assert (outcome.usd > 0) == (outcome.tokens > 0)
     assert len(api.asked) == len(script), "nothing that may have been billed is asked again"
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import threading
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from functools import partial
 from pathlib import Path
 
@@ -99,6 +103,8 @@ def test_what_an_address_names(url: str, target: Target | None) -> None:
         (f"https://arxiv.org/abs/{DPO}", TITLE, "verified"),
         (f"https://arxiv.org/abs/{DPO}", "Proximal Policy Optimization Algorithms", "mismatch"),
         ("https://arxiv.org/abs/2999.99999", TITLE, "not_found"),
+        ("https://arxiv.org/abs/2912.00007", TITLE, "not_found"),
+        ("https://arxiv.org/abs/2912.99999", TITLE, "not_found"),
         (f"https://huggingface.co/papers/{DPO}", TITLE, "verified"),
         ("https://huggingface.co/papers/2999.99999", TITLE, "not_found"),
         ("https://github.com/huggingface/trl", "huggingface/trl: GRPO and friends", "verified"),
@@ -129,6 +135,62 @@ def test_many_papers_of_arxiv_are_one_request_and_an_answer_is_kept(here: Litera
     assert library(tmp_path, is_on=False).resolved(ideas)[0].references[0].status == "verified"
 
 
+def test_one_number_that_cannot_be_read_does_not_cost_the_others(here: Literature, tmp_path: Path) -> None:
+    wrong = "2912.99999"
+    ideas = [citing(f"https://arxiv.org/abs/{id}", PAPERS[id][0] if id in PAPERS else "t") for id in (*PAPERS, wrong)]
+    found = library(tmp_path).resolved(ideas)
+    assert [idea.references[0].status for idea in found] == ["verified", "verified", "not_found"]
+
+
+FAULTS: dict[str, tuple[int, dict[str, str]] | str] = {
+    "busy": (429, {}),
+    "down": (503, {"Retry-After": "120"}),
+    "broken": (500, {}),
+    "silence": "silence",
+    "the line cut": "hang up",
+    "half a body": "half a body",
+    "another server's page": "<html>a proxy's page</p></html>",
+}
+
+
+@pytest.mark.parametrize("service", ["arxiv", "huggingface"])
+@pytest.mark.parametrize("fault", [*FAULTS, "dead port"])
+def test_what_a_service_does_not_say_is_not_claimed(
+    here: Literature, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, service: str, fault: str
+) -> None:
+    """And is told, once, by the name of the service; the next one is not held up by it."""
+    monkeypatch.setattr(fetching, "TIMEOUT_S", 0.3)
+    url = f"https://arxiv.org/abs/{DPO}" if service == "arxiv" else f"https://huggingface.co/papers/{DPO}"
+    with socket.socket() as held:  # bound and not listening: refused, and nobody else can take it
+        held.bind(("127.0.0.1", 0))
+        if fault == "dead port":
+            dead = f"http://127.0.0.1:{held.getsockname()[1]}"
+            monkeypatch.setenv("EVO_ARXIV_URL" if service == "arxiv" else "HF_ENDPOINT", dead)
+        else:
+            here.broken = FAULTS[fault]
+        shelf = library(tmp_path)
+        found = shelf.resolved([citing(url, TITLE), citing(url, "Another title")])
+    assert [idea.references[0].status for idea in found] == ["unresolved", "unresolved"]
+    assert [text for text in shelf.warnings if service in text] == shelf.warnings
+    assert len(shelf.warnings) == 1
+    here.broken = None
+    other = citing("https://github.com/huggingface/trl", "huggingface/trl")
+    assert library(tmp_path).resolved([other])[0].references[0].status == "verified"
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"), [("120", 120.0), (" 7 ", 7.0), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0), ("soon", None)]
+)
+def test_a_pause_that_is_asked_for_is_seconds_or_a_date(header: str, seconds: float | None) -> None:
+    assert web.wait_s(header) == seconds
+
+
+def test_a_pause_until_a_date_lies_ahead() -> None:
+    assert web.wait_s(format_datetime(datetime.now(UTC) + timedelta(minutes=5), usegmt=True)) == pytest.approx(
+        300, abs=5
+    )
+
+
 def test_without_a_network_nothing_is_asked_and_nothing_is_claimed(here: Literature, tmp_path: Path) -> None:
     offline = library(tmp_path, is_on=False)
     assert offline.resolved([citing(f"https://arxiv.org/abs/{DPO}", TITLE)])[0].references[0].status == "unresolved"
@@ -145,17 +207,23 @@ def test_a_service_that_does_not_answer_is_left_alone_for_a_while(here: Literatu
     assert len(here.asked) == 1
 
 
-def test_requests_keep_their_pace_whoever_asks(here: Literature, tmp_path: Path) -> None:
-    def ask(number: int) -> None:
-        Web(Cache(tmp_path), is_on=True).text(Query("arxiv", f"{here.url}/page?{number}"))
+ASK = """\
+import sys
+from pathlib import Path
+from evo.ideas import web
+from evo.ideas.cache import Cache
+web.PACES = {"arxiv": 0.3}
+web.Web(Cache(Path(sys.argv[1])), is_on=True).text(web.Query("arxiv", sys.argv[2]))
+"""
 
-    threads = [threading.Thread(target=ask, args=(number,)) for number in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert all(b - a >= 0.29 for a, b in itertools.pairwise(here.when))
+
+def test_requests_keep_their_pace_whoever_asks(here: Literature, tmp_path: Path) -> None:
+    """Three processes at once, and three starts of a request apart."""
+    asked = [(sys.executable, "-c", ASK, str(tmp_path), f"{here.url}/page?{number}") for number in range(3)]
+    running = [subprocess.Popen(argv) for argv in asked]
+    assert [process.wait(timeout=30) for process in running] == [0, 0, 0]
     assert len(here.when) == 3
+    assert all(b - a >= 0.29 for a, b in itertools.pairwise(here.when))
 
 
 def test_an_address_into_this_machine_is_not_asked(here: Literature, tmp_path: Path) -> None:

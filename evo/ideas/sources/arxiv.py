@@ -31,13 +31,17 @@ class Arxiv:
         wanted = sorted(set(ids))
         found: dict[str, Record | None] = {}
         for start in range(0, len(wanted), _MOST_IDS):
-            part = wanted[start : start + _MOST_IDS]
-            entries = self._entries({"id_list": ",".join(part), "max_results": len(part)}, hold_s=30 * DAY_S)
-            by_id = {entry.url: entry for entry in entries}
-            for id in part:
-                entry = by_id.get(id)
-                found[id] = Record(entry.title, entry.year, entry.code) if entry else None
+            found |= self._records(wanted[start : start + _MOST_IDS])
         return found
+
+    def _records(self, ids: list[str]) -> dict[str, Record | None]:
+        """It refuses a whole list for one number that it cannot read: then by halves, until that one stands alone."""
+        entries = self._entries({"id_list": ",".join(ids), "max_results": len(ids)}, hold_s=30 * DAY_S)
+        if entries is None:
+            half = len(ids) // 2
+            return self._records(ids[:half]) | self._records(ids[half:]) if half else {ids[0]: None}
+        by_id = {entry.url: Record(entry.title, entry.year, entry.code) for entry in entries}
+        return {id: by_id.get(id) for id in ids}
 
     def search(self, words: str, *, limit: int) -> list[Found]:
         terms = " AND ".join(f"all:{word}" for word in re.findall(r"[^\W_]+", words))
@@ -48,13 +52,15 @@ class Arxiv:
             "max_results": limit,
         }
         entries = self._entries(asked, hold_s=DAY_S)
+        if entries is None:
+            raise Unreachable("arxiv refused the query")
         return [entry._replace(url=f"https://arxiv.org/abs/{entry.url}") for entry in entries]
 
-    def _entries(self, asked: Mapping[str, str | int], *, hold_s: float) -> list[Found]:
-        """Its entries, with the bare number as `url`; those that report an error have none."""
+    def _entries(self, asked: Mapping[str, str | int], *, hold_s: float) -> list[Found] | None:
+        """Its entries, with the bare number as `url`; those that report an error have none. None: it refused."""
         text = self._web.text(Query("arxiv", f"{self._base}?{urlencode({'start': 0, **asked})}", hold_s))
         if text is None:
-            raise Unreachable("arxiv refused the query")
+            return None
         try:
             root = ElementTree.fromstring(text)
         except ElementTree.ParseError:
