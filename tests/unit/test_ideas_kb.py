@@ -95,3 +95,33 @@ def test_ranking_by_level_holds_on_two_rows() -> None:
     )
     found = knowledge.KnowledgeBase([paper], [near, far], []).search("warm rates")
     assert [hit.claim.id for hit in found] == ["far", "near"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "claims"),
+    [
+        ("reward hacking length", {"length-hacks-reward"}),
+        ("GRPO KL coefficient zero", {"orz-plain"}),
+        ("LoRA learning rate", {"lora-regret-rate", "lora-regret-rl"}),
+        ("DPO beta", {"dpo-direct", "dpo-firm-beta"}),
+        ("continued pretraining on domain text", {"dont-stop"}),
+        ("rejection sampling fine-tuning", {"raft-best-of-k"}),
+        ("catastrophic forgetting", {"lora-forgets-less"}),
+        ("entropy collapse", {"dapo-clip-higher"}),
+        ("KTO unbalanced", {"kto-unpaired"}),
+        ("pass@k of the base model", {"passk-first"}),
+    ],
+)
+def test_what_a_person_types_finds_what_they_mean(base: KnowledgeBase, typed: str, claims: set[str]) -> None:
+    assert claims <= {found.claim.id for found in base.search(typed, limit=3)}
+
+
+def test_every_shipped_technique_is_spoken_of_by_a_claim_that_was_read(base: KnowledgeBase) -> None:
+    spoken = {claim.recipe for claim in base.claims.values() if claim.level == "checked"}
+    assert set(names(None)) - {"command"} <= spoken
+
+
+def test_a_later_paper_speaks_of_an_earlier_one(base: KnowledgeBase) -> None:
+    for link in base.links:
+        later, earlier = (base.papers[base.claims[id].paper] for id in (link.source, link.target))
+        assert later.year >= earlier.year, link

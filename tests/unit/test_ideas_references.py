@@ -22,7 +22,7 @@ from evo.ideas.bibliography import Bibliography
 from evo.ideas.cache import Cache
 from evo.ideas.enrich import enriched
 from evo.ideas.references import Target, identify, is_same_title
-from evo.ideas.web import Query, Web
+from evo.ideas.web import Web
 
 TITLE = PAPERS[DPO][0]
 
