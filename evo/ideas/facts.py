@@ -36,6 +36,8 @@ class Task:
     """`model_type` of the base's config: llama, qwen2, …; empty where there is no model."""
     model_parameters: int = 0
     has_cuda: bool = False
+    is_asked_here: bool = True
+    """evo asks the questions itself; a command that does takes no temperature and no examples."""
     slices: dict[str, float] = field(default_factory=dict)
     """Dev means of the best node by slice, where items carry one."""
 

@@ -27,6 +27,7 @@ class Remedy(NamedTuple):
 
 
 LOG = "evo log {experiment}"
+FORMAT = "evo diagnose --format"
 _SLOWER = Remedy(
     "a third of the learning rate", "too large steps undo more than they teach", {"learning_rate": THIRD},
     risks="it may only be slower",
@@ -74,7 +75,7 @@ BY_FAILURE: dict[str, tuple[Remedy, ...]] = {
     ),
     "template": (
         Remedy("look at how rows are rendered", "a template that does not fit fails or, worse, teaches the wrong form",
-               commands=("evo recipe check {recipe}", "evo diagnose --format")),
+               commands=("evo recipe check {recipe}", FORMAT)),
     ),
     "tokenizer": (
         Remedy("the base model's tokenizer as it is", "evaluation reads that one, whatever was saved",
@@ -89,7 +90,7 @@ BY_FAILURE: dict[str, tuple[Remedy, ...]] = {
                {"group_size": DOUBLE, "samples": DOUBLE}, risks="twice the drawing"),
         Remedy("demonstrations first", "what is never earned teaches nothing", {}, ("sft",)),
         Remedy("look at what the reward reads", "one that is the same for every answer teaches nothing",
-               commands=("evo recipe check {recipe}", "evo diagnose --format")),
+               commands=("evo recipe check {recipe}", FORMAT)),
     ),
     "score": (
         _SLOWER,
@@ -122,7 +123,7 @@ BY_READING: dict[str, tuple[Remedy, ...]] = {
         ),
         Remedy(
             "see what is answered, and how it is read", "nothing right at all is often a form that the scorer refuses",
-            commands=("evo failures {experiment}", "evo diagnose --format"),
+            commands=("evo failures {experiment}", FORMAT),
         ),
     ),
     "reward-hacked": (
@@ -186,6 +187,6 @@ BY_READING: dict[str, tuple[Remedy, ...]] = {
     "generalisation-gap": (_SHORTER, _ANCHORED, _CLOSER, _SLOWER),
     "format-errors": (
         Remedy("one epoch of demonstrations", "the form of the answer is quickly taught", {"epochs": 1}, ("sft",)),
-        Remedy("see what examples alone do", "form or ability", commands=("evo diagnose --format",)),
+        Remedy("see what examples alone do", "form or ability", commands=(FORMAT,)),
     ),
 }  # fmt: skip

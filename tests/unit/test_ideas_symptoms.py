@@ -171,3 +171,15 @@ def test_a_refused_trial_is_kept_until_the_experiment_passes(tmp_path: Path) -> 
         trials.remember(db, "exp_0002", None)
     with database.opened(path, readonly=True) as db:
         assert trials.refused(db) == {"exp_0001": Ended("out_of_memory", "training ran out of memory")}
+
+
+def test_what_a_command_cannot_be_asked_is_not_proposed() -> None:
+    """`evo diagnose --format` and another temperature are refused, or in vain, where a command asks the questions."""
+    stuck = [{"recipe": "sft", "gain": 0.0, "params": {"epochs": float(n)}} for n in (1, 2)]
+    for is_asked_here in (True, False):
+        facts = tree(task(*BOTH, base=0.0, is_asked_here=is_asked_here), *stuck)
+        briefs: tuple[Brief, ...] = ("failure_analysis", "control")
+        typed = " ".join(command for brief in briefs for idea in ideas_for(facts, brief) for command in idea.commands)
+        assert "evo failures exp_0002" in typed
+        assert ("evo diagnose --format" in typed) == is_asked_here
+        assert ("temperature" in typed) == is_asked_here

@@ -48,7 +48,7 @@ def _all(facts: Facts, base: KnowledgeBase, now: frozenset[str]) -> Iterator[Dra
             claims=_about(base, "rephrased"),
         )  # fmt: skip
     yield _random_reward(facts, base)
-    if "before-rl" in now and facts.task.model_family:
+    if "before-rl" in now and facts.task.model_family and facts.task.is_asked_here:
         yield _often(base)
         yield _examples()
     yield _seed(facts, base)

@@ -8,7 +8,7 @@ Invariant: a fix starts from the settings that failed; the larger a group and th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from evo.domain.experiment import ROOT
@@ -17,7 +17,7 @@ from evo.ideas.briefs.literature import SHAPES, feeds
 from evo.ideas.drafting import Draft, idea_of, moved, settings_for, start_of
 from evo.ideas.facts import Facts, Node
 from evo.ideas.knowledge import Claim, KnowledgeBase
-from evo.ideas.remedies import BY_FAILURE, BY_READING, LOG, OTHERWISE, Remedy
+from evo.ideas.remedies import BY_FAILURE, BY_READING, FORMAT, LOG, OTHERWISE, Remedy
 from evo.ideas.situations import failed, scored, situations
 from evo.ideas.symptoms import is_loss, symptoms, value_of
 
@@ -152,11 +152,9 @@ def _draft(facts: Facts, node: Node, remedy: Remedy, *, what: str, answers: str)
     if node.technique in remedy.unless:
         return None
     if remedy.commands:
-        log = "evo run {experiment} --smoke" if node.state == "pending" else LOG  # a trial leaves no attempt to read of
-        words = [
-            command.replace(LOG, log).format(recipe=node.recipe, experiment=node.id) for command in remedy.commands
-        ]
-        return Draft(title, remedy.why, node.technique, answers=answers, commands=words, based_on=[node.id])
+        words = _words(facts, node, remedy.commands)
+        draft = Draft(title, remedy.why, node.technique, answers=answers, commands=words, based_on=[node.id])
+        return draft if words else None
     parent = node.parent or ROOT
     if remedy.recipes:
         tried = {known.technique for known in scored(facts)}
@@ -175,6 +173,13 @@ def _draft(facts: Facts, node: Node, remedy: Remedy, *, what: str, answers: str)
         title, f"{remedy.name}: {remedy.why}", facts.recipes[recipe].technique, recipe, settings, parent, answers,
         remedy.risks, based_on=[node.id],
     )  # fmt: skip
+
+
+def _words(facts: Facts, node: Node, commands: Iterable[str]) -> list[str]:
+    """As they are typed here: a trial left no attempt to read the log of, and a command cannot be shown examples."""
+    known = [command for command in commands if command != FORMAT or facts.task.is_asked_here]
+    log = "evo run {experiment} --smoke" if node.state == "pending" else LOG
+    return [command.replace(LOG, log).format(recipe=node.recipe, experiment=node.id) for command in known]
 
 
 def _cooled(facts: Facts, node: Node, remedy: Remedy) -> dict[str, Any]:

@@ -224,6 +224,7 @@ def task_of(session: Session, root: Node, best: str) -> Task:
         model_family=family,
         model_parameters=parameters,
         has_cuda=any(Path("/dev").glob("nvidia[0-9]*")),
+        is_asked_here=config.eval.backend != "command",
         slices=_slices(session, best, dev),
     )
 
