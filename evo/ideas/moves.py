@@ -76,7 +76,7 @@ def fitted(space: Space, seen: Sequence[Observation]) -> Surrogate | None:
     """What the results say of the whole cube; None before two of them have a score."""
     if not space.axes or sum(one.gain is not None for one in seen) < 2:
         return None
-    return Surrogate(*_evidence(space, seen))
+    return Surrogate(*_evidence(space, seen), ranged=space.ranged)
 
 
 def _spread(space: Space, done: int, tried: set[Point], rng: random.Random, *, of: int) -> Move | None:
@@ -99,12 +99,9 @@ def _improving(
     space: Space, seen: Sequence[Observation], running: Sequence[dict[str, Any]], tried: set[Point], rng: random.Random
 ) -> Move | None:
     points, values, noises = _evidence(space, seen)
-    model = Surrogate(points, values, noises)
-    for params in running:  # the kriging believer of Ginsbourger et al. 2010
-        point = space.point(params)
-        points, values, noises = [*points, point], [*values, model.predict(point).mean], [*noises, 0.0]
-    if running:
-        model = Surrogate(points, values, noises)
+    at_work = [space.point(params) for params in running]
+    model = Surrogate(points, values, noises, ranged=space.ranged).believing(at_work)
+    points = [*points, *at_work]
     expected = [model.predict(point).mean for point in points]
     best = max(expected)
     home = points[expected.index(best)]

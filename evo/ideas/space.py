@@ -108,6 +108,11 @@ class Space(NamedTuple):
     def centre(self) -> Point:
         return tuple(0.5 for _ in self.axes)
 
+    @property
+    def ranged(self) -> tuple[bool, ...]:
+        """Of each axis, whether it is a range of numbers, which has a middle."""
+        return tuple(not axis.choices for axis in self.axes)
+
 
 def space_of(params: Mapping[str, ParamSpec]) -> Space:
     axes = [axis_of(name, spec) for name, spec in params.items()]
