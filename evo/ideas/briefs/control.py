@@ -18,6 +18,8 @@ from evo.ideas.situations import candidates, is_near_perfect, overlap, situation
 from evo.ideas.symptoms import REINFORCED
 from evo.lightdata import replace
 
+FILES = {"demonstrations": "data/train.jsonl", "pairs": "data/preferences.jsonl", "corpus": "data/corpus"}
+"""Where rows of each shape lie."""
 SEED = 43
 SAMPLES = 8
 
@@ -44,7 +46,8 @@ def _all(facts: Facts, base: KnowledgeBase, now: frozenset[str]) -> Iterator[Dra
     if "leak-suspected" in now:
         yield Draft(
             "look for evaluation items in the training data", "a number from items that leaked is no number",
-            "control", answers="leak-suspected", commands=["evo data check"], risks="a line is found",
+            "control", answers="leak-suspected", risks="a line is found",
+            commands=[f"evo data check {FILES[each]}" for each in facts.task.rows if each in FILES] or ["evo doctor"],
             claims=_about(base, "rephrased"),
         )  # fmt: skip
     yield _random_reward(facts, base)
