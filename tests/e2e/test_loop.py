@@ -292,6 +292,7 @@ def test_a_number_that_is_reached_without_a_score_is_no_end(tmp_path: Path) -> N
     assert evo_here("show exp_0003 --json", cwd=workspace).data["hypothesis"].endswith("the recipe's defaults")
 
 
+@pytest.mark.slow
 def test_what_the_machine_refused_is_run_once_it_is_mended(tmp_path: Path) -> None:
     """D16: where the smoke runs of all failed of something outside of the recipe, the same experiments go on later."""
     page = PAGE.replace("if FAILS:", f"if not pathlib.Path({str(tmp_path / 'shared' / 'driver')!r}).exists():")
@@ -305,6 +306,7 @@ def test_what_the_machine_refused_is_run_once_it_is_mended(tmp_path: Path) -> No
     ]
 
 
+@pytest.mark.slow
 def test_values_that_are_refused_end_and_others_take_their_place(tmp_path: Path) -> None:
     """A smoke run that refuses some values ends their pick: the number is made of others, and the tree keeps why."""
     page = PAGE.replace("if FAILS:", "if p.beta < 0.3:").replace("PAUSE", "0")
@@ -328,6 +330,7 @@ def test_a_key_is_one_search(tmp_path: Path) -> None:
     assert (stalled["id"], stalled["reason"]) == (first["id"], "2 rounds without gain")
 
 
+@pytest.mark.slow
 def test_the_heartbeat_beats_while_a_run_takes_long(tmp_path: Path) -> None:
     """C8: whoever watches tells a loop that waits from one that is gone; the plan names what runs; another loop is
     told that one is at work."""

@@ -8,33 +8,56 @@ where they expect of it no less than of the move; what cannot be asked stops not
 
 from __future__ import annotations
 
+import os
+from importlib import import_module
+from typing import NamedTuple
+
 from evo.domain.idea import RecordedIdea
 from evo.domain.loop import Loop, Plan
-from evo.errors import EvoError
+from evo.errors import EvoError, Refused
 from evo.ideas.moves import SPREAD, fitted
 from evo.ops.ideas.ideate import due, ideate
 from evo.ops.ideas.sources import panel
 from evo.ops.loop.grounds import Ground
 from evo.ops.loop.pick import Proposal
+from evo.registry import load
 from evo.session import Session
 from evo.store import events
 
 
-def asked_idea(session: Session, loop: Loop, known: list[Ground], move: Proposal | None) -> Proposal | None:
+class Asked(NamedTuple):
+    """`problems`: why somebody who was asked had no ideas."""
+
+    idea: Proposal | None = None
+    problems: tuple[str, ...] = ()
+
+
+def asked_idea(session: Session, loop: Loop, known: list[Ground], move: Proposal | None) -> Asked:
     """The first idea for a brief that is due which is worth a run here; None where nothing calls for one."""
     if loop.options.ideator == "none":
-        return None
+        return Asked()
     try:
         called = due(session)
         if called is None:
-            return None
+            return Asked()
         advisers = panel(session, loop.options.ideator)
         ideas, problems = ideate(session, called.brief, asked=advisers), advisers.warnings()
     except EvoError as error:
         ideas, problems = [], [error.message]
     for why in problems:
         events.append(session.db, "loop_not_advised", data={"loop": loop.id, "why": why})
-    return next((offer for idea in ideas if (offer := worth_trying(idea, known, move))), None)
+    found = next((offer for idea in ideas if (offer := worth_trying(idea, known, move))), None)
+    return Asked(found, tuple(problems))
+
+
+def refuse_without_means(session: Session, name: str) -> None:
+    """Of a source that was asked for by name: what it lacks is found out before the night, not in it."""
+    source = load("source", name)
+    keys = vars(import_module(source.__module__)).get("KEYS", ())
+    if keys and not any(os.environ.get(key) for key in keys):
+        raise Refused(f"--ideator {name}: there is no key", hint=f"set {keys[0]}, or --ideator kb")
+    if session.config.ideas.network == "off":
+        raise Refused(f"--ideator {name}: ideas.network is off", hint="evo config set ideas.network auto")
 
 
 def worth_trying(recorded: RecordedIdea, known: list[Ground], move: Proposal | None) -> Proposal | None:

@@ -11,6 +11,7 @@ import signal
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 from evo.domain.job import ProcessId
@@ -51,6 +52,8 @@ def loop(session: Session, request: LoopRequest, tell: Tell, watch: Watch | None
     if last is not None and last.status == "completed" and stop.is_over(session, options, picks_of(session, last)):
         tell("over", last, f"loop {last.id} was completed before: {last.reason}; nothing was started", None)
         return last
+    if "ideator" in request.said and options.ideator not in ("kb", "none"):
+        import_module("evo.ops.loop.ask").refuse_without_means(session, options.ideator)
     if not grounds(session, options.recipes):
         raise Refused(f"nothing to try: {reasons(session, options.recipes)}", hint=RANGES.format("NAME"))
     begun = enter(session, request, options, last, tell)

@@ -73,6 +73,8 @@ class Driver:
         self.held: dict[int, Held] = {}
         """Refused before they ran. Once another one has a score it was their values, and they have ended. Where nothing
         runs they stay open, and are tried once more when the loop goes on: their machine may be mended by then."""
+        self.told: set[str] = set()
+        """Warnings, each of which is said once."""
         self.spent = ""
         self.blocked = ""
         self.beaten = self.watched = float("-inf")
@@ -174,7 +176,7 @@ class Driver:
             if stop.is_over(self.session, self.loop.options, picks):
                 return
             self.blocked = stop.stuck([pick for pick in self.with_held(picks) if pick.k not in self.before])
-            found = None if self.blocked else plan_one(self.session, self.loop, picks)
+            found = None if self.blocked else self.plan_one(picks)
             if found is not None:
                 self.start(loops.plan(self.session.db, self.loop.id, found.kind, found.plan))
             elif not self.blocked and self.crew.is_idle:
@@ -259,16 +261,20 @@ class Driver:
         live = attempts.live_of(self.session.db, experiment)
         return live is not None and live.state != "trained" and collect(self.session, live).ending == "running"
 
-
-def plan_one(session: Session, begun: Loop, picks: list[Pick]) -> Proposal | None:
-    """An idea where one is called for, the best again on a miss, else the next move."""
-    known = grounds(session, begun.options.recipes)
-    move = plan_next(session, begun, picks, known)
-    if begun.options.policy == IID:
-        return move
-    ask = import_module("evo.ops.loop.ask")  # the knowledge base and its sources
-    found: Proposal | None = ask.asked_idea(session, begun, known, move)
-    return found or on_a_miss(session, known, picks) or move
+    def plan_one(self, picks: list[Pick]) -> Proposal | None:
+        """An idea where one is called for, the best again on a miss, else the next move."""
+        known = grounds(self.session, self.loop.options.recipes)
+        move = plan_next(self.session, self.loop, picks, known)
+        if self.loop.options.policy == IID:
+            return move
+        # the knowledge base and its sources
+        found = import_module("evo.ops.loop.ask").asked_idea(self.session, self.loop, known, move)
+        for why in found.problems:
+            if why not in self.told:
+                self.told.add(why)
+                self.tell("warning", self.loop, f"warning: {why}", None)
+        idea: Proposal | None = found.idea
+        return idea or on_a_miss(self.session, known, picks) or move
 
 
 def on_a_miss(session: Session, known: list[Ground], picks: list[Pick]) -> Proposal | None:
