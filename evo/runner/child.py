@@ -126,11 +126,14 @@ class Supervisor:
         module = order.module if self.is_exclusive else ""  # in another program, a fork would be a copy of that
         return order._replace(env={**order.env, **self.env}, module=module)
 
-    def run_stage(self, name: str, look: Callable[[], str] = str) -> tuple[Ending, str]:
+    def run_stage(
+        self, name: str, look: Callable[[], str] = str, meanwhile: Callable[[], object] = str
+    ) -> tuple[Ending, str]:
         self.stage = name
         self.show(_STAGES[name])
         order = self.order(name)
-        ending = run_stage(order, self.family, pulse=self.pulse, grace_s=self.job.get("grace_s", 10.0), look=look)
+        grace_s = self.job.get("grace_s", 10.0)
+        ending = run_stage(order, self.family, pulse=self.pulse, grace_s=grace_s, look=look, meanwhile=meanwhile)
         self.spent += ending.seconds
         if ending.cause == "orphaned":
             raise _Ended(None)
@@ -199,12 +202,16 @@ class Supervisor:
 
     def say_opened(self, openings: Openings) -> None:
         """Which data files training opened; all that there were only where a sandbox bounds what it can reach."""
-        seen = openings.close()
+        seen = openings.seen()
         is_bounded = self.job.get("isolation", "none") != "none"
         record = {"files": seen.files, "complete": seen.complete and is_bounded}
         records.write_record(self.path(records.OPENED), record, is_durable=False)
         with contextlib.suppress(OSError):
             records.remove(self.path(records.SCRATCH))
+
+    def unwatch(self) -> None:
+        if self.openings is not None:
+            self.openings.close()
 
     def trained_before(self) -> Verdict:
         """No training is ordered: the baseline, or an evaluation that is taken up again."""
@@ -214,7 +221,7 @@ class Supervisor:
         return Verdict("ok")
 
     def evaluate(self) -> Verdict:
-        ending, log = self.run_stage("evaluate")
+        ending, log = self.run_stage("evaluate", meanwhile=self.unwatch)
         self.eval_seconds = ending.seconds
         return failures.judge_evaluation(ending, log)
 

@@ -26,6 +26,7 @@ _HEARTBEAT_EVERY_S = 1.0
 _UNKNOWN = 255 << 8
 """Wait status of a process that another part of the program has reaped."""
 _MID_STARTS = 2
+_LET_GO_S = 0.002
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -212,12 +213,24 @@ class MidService:
         records.write_bytes(f"{self._folder}/{records.DOWN}", content, is_durable=False, mode=0o644)
 
 
-def run_stage(order: Order, family: Family, *, pulse: Pulse, grace_s: float, look: Callable[[], str] = str) -> Ending:
-    """Run it to its end, to its limit, or until pulse or `look` gives a cause; then end every process that it left."""
+def run_stage(
+    order: Order,
+    family: Family,
+    *,
+    pulse: Pulse,
+    grace_s: float,
+    look: Callable[[], str] = str,
+    meanwhile: Callable[[], object] = str,
+) -> Ending:
+    """Run it to its end, to its limit, or until pulse or `look` gives a cause; then end every process that it left.
+
+    `meanwhile` is called once, when the stage has had the time to let go of what it inherited.
+    """
     started = time.monotonic()
     deadline = started + order.timeout_s if order.timeout_s else float("inf")
     family.adopt(launch(order, pulse.usual_mask), is_wrapper=order.is_wrapped)
-    cause = ""
+    cause = pulse.wait(min(_LET_GO_S, order.timeout_s or _LET_GO_S))
+    meanwhile()
     while not cause and family.status() is None:
         left = deadline - time.monotonic()
         cause = "timed_out" if left <= 0 else pulse.wait(left) or look()

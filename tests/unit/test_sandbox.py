@@ -132,7 +132,8 @@ def test_opened_files_are_named_also_in_folders_made_later(tmp_path: Path) -> No
     (tmp_path / "a/late").mkdir()
     openings.look()
     (tmp_path / "a/late/more.txt").write_text("y")
-    seen = openings.close()
+    seen = openings.seen()
+    openings.close()
     assert seen.files == [str(tmp_path / name) for name in ("a/late/more.txt", "a/rows.jsonl", "single.csv")]
     assert seen.complete
-    assert not Openings([str(tmp_path / "missing"), *["/proc/self/none"] * 2]).close().files
+    assert not Openings([str(tmp_path / "missing"), *["/proc/self/none"] * 2]).seen().files

@@ -55,12 +55,16 @@ class Openings:
                 place += _HEAD.size + length
                 self._take(watch, mask, os.fsdecode(name))
 
-    def close(self) -> Seen:
+    def seen(self) -> Seen:
+        """All up to now."""
         self.look()
+        return Seen(sorted(self._files), self._is_complete)
+
+    def close(self) -> None:
+        """The kernel takes some 7 ms for it: it waits until no processor can still be at a watch."""
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1
-        return Seen(sorted(self._files), self._is_complete)
 
     def _take(self, watch: int, mask: int, name: str) -> None:
         if mask & _OVERFLOW:
