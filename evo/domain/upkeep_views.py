@@ -184,6 +184,9 @@ class ScratchView:
     n: int
     out: str
     slices: dict[str, float] = field(default_factory=dict)
+    samples: int = 1
+    pass_at: float | None = None
+    """Of several answers to each item: the share of items with one at the end of the range (pass@samples)."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from evo.data.reader import read_items
 from evo.domain.experiment import parse_experiment_id
-from evo.domain.item import Item
+from evo.domain.item import Item, ItemResult
 from evo.domain.job import AttemptFolder
 from evo.domain.score import per_item
 from evo.domain.upkeep_views import ScratchView
@@ -49,7 +49,17 @@ def evaluate_scratch(
     values = list(means.values())
     items = read_items(Path(job.items), needs_target=False)
     score = score_of(session, values)
-    return ScratchView(what, score.mean, score.se, score.n, str(place.eval_dir), slice_means(items, means))
+    samples = max((result.sample for result in graded), default=0) + 1
+    return ScratchView(
+        what,
+        score.mean,
+        score.se,
+        score.n,
+        str(place.eval_dir),
+        slice_means(items, means),
+        samples,
+        share_right(session, graded) if samples > 1 else None,
+    )
 
 
 def model_of(session: Session, what: str) -> Path:
@@ -77,6 +87,16 @@ def overrides(session: Session, settings: list[str]) -> dict[str, object]:
 def refuse_sealed(session: Session, suite: Path) -> None:
     if suite.resolve().is_relative_to(session.layout.sealed.resolve()):
         raise Refused(f"{suite} is sealed", hint="`evo certify` asks held-out; `evo release` opens the vault")
+
+
+def share_right(session: Session, graded: list[ItemResult]) -> float | None:
+    """Of items with an answer at the end of the metric's range; None where that is open."""
+    metric = session.metric
+    top = metric.high if metric.sign > 0 else metric.low
+    right: dict[str, bool] = {}
+    for result in graded:
+        right[result.item] = right.get(result.item, False) or result.score == top
+    return None if top is None or not right else sum(right.values()) / len(right)
 
 
 def slice_means(items: list[Item], means: dict[str, float]) -> dict[str, float]:

@@ -44,6 +44,12 @@ def test_three_samples_are_one_mean(tmp_path: Path) -> None:
     with closing(sqlite3.connect(workspace / ".evo" / "evo.db")) as db:
         rows = db.execute("SELECT sample, count(*) FROM item_result GROUP BY sample").fetchall()
     assert rows == [(sample, 2 * ran["score"]["n"]) for sample in range(3)]
+    looked = evo("eval", node, "--scratch", cwd=workspace).data
+    items = dev_items(workspace)
+    once = sum(any(luck(item + salt) < 0.8 for salt in ("5", "6", "7")) for item in items) / len(items)
+    assert (looked["samples"], looked["pass_at"]) == (3, pytest.approx(once, abs=NEAR))
+    assert looked["mean"] < looked["pass_at"]
+    assert "pass@3" in evo("eval", node, "--scratch", cwd=workspace, json_=False).out
 
 
 def test_less_is_better_on_an_open_range(tmp_path: Path) -> None:

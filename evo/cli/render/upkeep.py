@@ -147,9 +147,9 @@ def leaks(view: LeaksView) -> list[Block]:
 
 
 def scratch(view: ScratchView) -> list[Block]:
-    head = Text(
-        f"{view.what}: {view.mean:.3f} ± {1.96 * view.se:.3f} on {view.n} items", "bold", "scratch, not a score"
-    )
+    numbers = f"{view.what}: {view.mean:.3f} ± {1.96 * view.se:.3f} on {view.n} items"
+    often = f", pass@{view.samples} {view.pass_at:.3f}" if view.pass_at is not None else ""
+    head = Text(numbers + often, "bold", "scratch, not a score")
     rows = [(name, f"{mean:.3f}") for name, mean in view.slices.items()]
     return [head, Table(("SLICE", "MEAN"), rows)] if rows else [head]
 

@@ -87,7 +87,7 @@ def _random_reward(facts: Facts, base: KnowledgeBase) -> Draft | None:
 def _often(base: KnowledgeBase) -> Draft:
     return Draft(
         f"what the base model gets right in {SAMPLES} answers",
-        "reinforcement brings out what is drawn at times; a score at temperature 1 far below greedy leaves room",
+        f"reinforcement brings out what is drawn at times: pass@{SAMPLES} above the score is its room",
         "control", parent=ROOT, risks="nothing is right in any of them: no reward will be earned",
         commands=[f"evo eval {ROOT} --set temperature=1.0 --set samples={SAMPLES} --scratch"],
         claims=_about(base, "passk-first"), based_on=[ROOT],
