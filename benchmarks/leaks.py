@@ -37,6 +37,8 @@ from evo.domain.item import Item, parse_item
 HIDDEN = 100
 MOST_SEALED = 2000
 FEW = 3
+MANY = 100
+"""A row that resembles so many sealed items is of their template, whichever they are."""
 ANSWER_CHARS = LeaksConfig().answer_chars
 Row = dict[str, object]
 
@@ -80,12 +82,15 @@ def divide(items: list[Item], seed: int) -> tuple[list[Item], list[Item], int]:
     bags = [frozenset(stream_of([item.question]).words) for item in drawn]
     texts = {normalise(item.question) for item in sealed}
     similar = SimilarSets([bag if len(bag) >= SHORT else frozenset() for bag in bags[:count]], LeaksConfig().similar)
-    alike = [{hit.number for hit in similar.like(bag)} if len(bag) >= SHORT else set() for bag in bags[count:]]
+    alike = [
+        {hit.number for hit in similar.like(bag, most=MANY)} if len(bag) >= SHORT else set() for bag in bags[count:]
+    ]
     resembling = Counter(number for numbers in alike for number in numbers)
     ordinary = [
         item
         for item, numbers in zip(rest, alike, strict=True)
-        if normalise(item.question) not in texts and not any(resembling[number] <= FEW for number in numbers)
+        if normalise(item.question) not in texts
+        and (len(numbers) == MANY or not any(resembling[number] <= FEW for number in numbers))
     ]
     return sealed, ordinary, len(rest) - len(ordinary)
 

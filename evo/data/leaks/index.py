@@ -212,12 +212,13 @@ class Index:
             if span.last - span.first < SHORT:
                 continue
             words = stream.words[span.first : span.last]
-            for found in self._sisters.like(words):
+            bags = (frozenset(words), numbered(words))
+            for found in self._sisters.like(words, bags):
                 if found.is_copy or found.is_likely:
                     item, line = self._passages[found.number].item, stream.line_of(span.first)
                     yield Hit(item, "question", "near-duplicate", found.jaccard, line, found.is_copy)
             numbers: frozenset[str] | None = None
-            for sets, bag in zip(self._sets, (frozenset(words), numbered(words)), strict=True):
+            for sets, bag in zip(self._sets, bags, strict=True):
                 for index, jaccard in sets.like(bag):
                     passage, own = self._passages[self._large[index]], self._own[index]
                     if len(own & bag) < SAME_OWN * len(own):

@@ -74,7 +74,7 @@ class SimilarSets:
         ranked = sorted(known, key=self._rank.__getitem__)[:reach]
         signature = self._signature(known)
         apart = (1 - self._threshold) / (1 + self._threshold)
-        for index in {found for word in ranked for found in self._by_word.get(word, ())}:
+        for index in self._candidates(ranked):
             other = self._sets[index]
             most = apart * (len(bag) + len(other)) + _ROUNDING - strange
             if (signature ^ self._signatures[index]).bit_count() > most:
@@ -83,6 +83,14 @@ class SimilarSets:
             jaccard = shared / (len(bag) + len(other) - shared)
             if jaccard >= self._threshold - _ROUNDING:
                 yield Similar(index, jaccard)
+
+    def _candidates(self, ranked: Sequence[str]) -> Iterator[int]:
+        """Each once, and no sooner than it is asked for."""
+        seen: set[int] = set()
+        for word in ranked:
+            fresh = set(self._by_word.get(word, ())) - seen
+            seen |= fresh
+            yield from fresh
 
     def _signature(self, words: Iterable[str]) -> int:
         found = 0

@@ -8,8 +8,9 @@ that place, for somebody's edit. Invariant: with other numbers it is a sister.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 from typing import NamedTuple
@@ -38,11 +39,12 @@ UNTOUCHED = 2
 
 
 class Worded(NamedTuple):
-    """An item. `says[k]`: how much word k tells it from its sisters, in nats."""
+    """An item. `says[k]`: how much word k tells it from its sisters, in nats; `total`: each word, of all its places."""
 
     words: list[str]
     says: list[float]
     chances: list[float]
+    total: dict[str, float]
 
 
 class _Edit(NamedTuple):
@@ -83,7 +85,7 @@ def _common(bag: frozenset[str], alike: list[frozenset[str]]) -> frozenset[str]:
     """`alike` holds the bag itself too."""
     if len(alike) <= LEAST_SISTERS:
         return frozenset()
-    counts = Counter(word for sister in alike for word in sister)
+    counts = Counter(itertools.chain.from_iterable(alike))
     least = COMMON * (len(alike) - 1) + 1
     return frozenset(word for word in bag if counts[word] >= least)
 
@@ -92,7 +94,12 @@ def worded(wording: Wording, words: list[str], common: frozenset[str]) -> Worded
     chances = [wording.chance([START, *words], at + 1) for at in range(len(words))]
     is_own = [word not in common or is_value(word) for word in words]
     says = [-math.log(chance) if mine else 0.0 for mine, chance in zip(is_own, chances, strict=True)]
-    return Worded(words, [nats if nats >= LEAST_SAID else 0.0 for nats in says], chances)
+    says = [nats if nats >= LEAST_SAID else 0.0 for nats in says]
+    total: dict[str, float] = defaultdict(float)
+    for word, nats in zip(words, says, strict=True):
+        if nats:
+            total[word] += nats
+    return Worded(words, says, chances, total)
 
 
 def is_value(word: str) -> bool:
