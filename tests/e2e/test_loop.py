@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from looping import PAGE, RECIPE, heartbeat, journal, make_loop_workspace, write_recipe
+from looping import PAGE, heartbeat, journal, make_loop_workspace, write_recipe
 from workspaces import SCORE, Answer, clean_environment, evo, evo_here, make_command_workspace
 
 from evo.ops.loop.margin import LINE
@@ -226,41 +226,6 @@ def test_c9_a_model_that_never_changes_is_never_promoted_in_twenty_loops(tmp_pat
         assert done["committed"] == "exp_0000", (seed, done["picks"])
         highest.append(max(pick["score"] for pick in done["picks"]))
     assert max(highest) >= 0.75, "nothing looked better than it is: the test shows nothing"
-
-
-def test_e8_after_a_miss_the_rows_of_weak_slices_are_drawn_twice(tmp_path: Path) -> None:
-    """E8, E1: three rounds without gain, a slice below 70 % on dev: its training rows stand twice in the data of the
-    next experiment, which knows of it; the file itself stays."""
-    items = [
-        {"id": f"{s}{i}", "prompt": f"{s} {i}", "target": "x", "slice": s} for i in range(50) for s in ("add", "mul")
-    ]
-    gold, train = tmp_path / "gold.jsonl", tmp_path / "train.jsonl"
-    gold.write_text("".join(json.dumps(row) + "\n" for row in items))
-    rows = [{"prompt": f"{s} of row {i}", "target": "x", "slice": s} for i in range(20) for s in ("add", "mul")]
-    train.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    score = SCORE.replace("luck = int", 'luck = -item["id"].startswith("add") or int')
-    (tmp_path / "score.py").write_text(score)
-    made = evo(
-        "init", "ws", "--template", "command", "--gold", gold, "--train", train,
-        "--eval-command", "python score.py", "--eval-files", "score.py", cwd=tmp_path,
-    )  # fmt: skip
-    assert made.code == 0, made.out
-    workspace = tmp_path / "ws"
-    recipe = RECIPE.replace("params:", "data:\n  train:\n    - source: data/train.jsonl  # all of it\nparams:")
-    page = PAGE.replace("PAUSE", "0").replace("FAILS", "False").replace("math.exp(-2 * apart)", "(apart < 0)")
-    write_recipe(workspace, "cube", page, recipe)
-    done = evo_here(f"loop --experiments 5 {KEYLESS} --json", cwd=workspace).data
-    kinds = [pick["kind"] for pick in done["picks"]]
-    assert "data" in kinds, done["picks"]
-    pick = done["picks"][kinds.index("data")]
-    assert "mul" in pick["why"]
-    told = (workspace / ".evo" / "worktrees" / pick["experiment"] / "recipe" / "recipe.yaml").read_text()
-    assert "# all of it" in told
-    assert "data/loop/train-" in told
-    used = next((workspace / "data" / "loop").glob("train-*.jsonl")).read_text().splitlines()
-    assert {json.loads(line)["slice"] for line in used} == {"mul"}
-    assert len(used) == 20
-    assert (workspace / "data" / "train.jsonl").read_text().count("\n") == 40
 
 
 def test_what_a_person_writes_into_the_pages_stays(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ def workspace(tmp_path: Path) -> Path:
     return make_loop_workspace(tmp_path / "ws", "ideas.timeout=1s", n=200)
 
 
+@pytest.mark.slow
 def test_a_models_idea_becomes_an_experiment(api: Anthropic, workspace: Path) -> None:
     """A4, C7: asked once before the first experiment; its idea is run with its reference checked, linked to the node,
     and its tokens and money are in the ledger."""

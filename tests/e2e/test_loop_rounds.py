@@ -1,0 +1,137 @@
+"""What `evo loop` does after rounds without gain, and what of a round outlasts it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from looping import PAGE, RECIPE, make_loop_workspace, write_recipe
+from workspaces import SCORE, evo, evo_here
+
+from evo.ops.loop.margin import LINE
+
+KEYLESS = "--ideator none"
+
+
+def weak_in_mul(tmp_path: Path, *settings: str) -> Path:
+    """A workspace whose items and training rows have two slices; the base is right on `add` alone, and so is all that
+    its recipe trains."""
+    items = [
+        {"id": f"{s}{i}", "prompt": f"{s} {i}", "target": "x", "slice": s} for i in range(50) for s in ("add", "mul")
+    ]
+    gold, train = tmp_path / "gold.jsonl", tmp_path / "train.jsonl"
+    gold.write_text("".join(json.dumps(row) + "\n" for row in items))
+    rows = [{"prompt": f"{s} of row {i}", "target": "x", "slice": s} for i in range(20) for s in ("add", "mul")]
+    train.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    score = SCORE.replace("luck = int", 'luck = -item["id"].startswith("add") or int')
+    (tmp_path / "score.py").write_text(score)
+    made = evo(
+        "init", "ws", "--template", "command", "--gold", gold, "--train", train,
+        "--eval-command", "python score.py", "--eval-files", "score.py", *settings, cwd=tmp_path,
+    )  # fmt: skip
+    assert made.code == 0, made.out
+    workspace = tmp_path / "ws"
+    recipe = RECIPE.replace("params:", "data:\n  train:\n    - source: data/train.jsonl  # all of it\nparams:")
+    page = PAGE.replace("PAUSE", "0").replace("FAILS", "False").replace("math.exp(-2 * apart)", "(apart < 0)")
+    write_recipe(workspace, "cube", page, recipe)
+    return workspace
+
+
+def test_e8_after_a_miss_the_rows_of_weak_slices_are_drawn_twice(tmp_path: Path) -> None:
+    """E8, E1: three rounds without gain, a slice below 70 % on dev: its training rows stand twice in the data of the
+    next experiment, which knows of it; the file itself stays."""
+    workspace = weak_in_mul(tmp_path)
+    done = evo_here(f"loop --experiments 5 {KEYLESS} --json", cwd=workspace).data
+    kinds = [pick["kind"] for pick in done["picks"]]
+    assert "data" in kinds, done["picks"]
+    pick = done["picks"][kinds.index("data")]
+    assert "mul" in pick["why"]
+    told = (workspace / ".evo" / "worktrees" / pick["experiment"] / "recipe" / "recipe.yaml").read_text()
+    assert "# all of it" in told
+    assert "data/loop/train-" in told
+    used = next((workspace / "data" / "loop").glob("train-*.jsonl")).read_text().splitlines()
+    assert {json.loads(line)["slice"] for line in used} == {"mul"}
+    assert len(used) == 20
+    assert (workspace / "data" / "train.jsonl").read_text().count("\n") == 40
+
+
+@pytest.mark.slow
+def test_c6_augmentation_has_a_focus_and_a_number(tmp_path: Path) -> None:
+    """C6: rows of the weak slice, at most `loop.augment-per-failure` of them for each wrong dev item; by 0, none."""
+    workspace = weak_in_mul(tmp_path, "--set", "loop.augment-per-failure=1")
+    assert evo_here("run exp_0000 --json", cwd=workspace).code == 0
+    failures = evo_here("failures exp_0000 --limit 100 --json", cwd=workspace).data["items"]
+    expected = min(20, sum(item["slice"] == "mul" for item in failures))
+    assert 0 < expected < 20, "the number shows nothing"
+    done = evo_here(f"loop --experiments 4 {KEYLESS} --json", cwd=workspace).data
+    assert [pick["kind"] for pick in done["picks"]].count("data") == 1
+    used = next((workspace / "data" / "loop").glob("train-*.jsonl")).read_text().splitlines()
+    assert (len(used), len(set(used))) == (expected, expected)
+    git = ["git", "log", "--name-only", "--format=", "--grep=^iter "]
+    files = subprocess.run(git, cwd=workspace, capture_output=True, text=True, check=True).stdout.split()
+    assert any(name.startswith("data/loop/train-") for name in files), "the iteration's commit holds its data"
+    assert evo_here("config set loop.augment-per-failure 0 --json", cwd=workspace).code == 0
+    more = evo_here(f"loop --experiments 9 --fresh {KEYLESS} --json", cwd=workspace).data
+    assert all(pick["kind"] != "data" for pick in more["picks"])
+
+
+def falling(tmp_path: Path, *settings: str) -> Path:
+    """A workspace whose recipe is best as it is: whatever is moved falls."""
+    workspace = make_loop_workspace(tmp_path / "ws", *settings, page=PAGE.replace("p.rate", "p.learning_rate"))
+    recipe = RECIPE.replace("rate: {type: float, default: 1.0e-3", "learning_rate: {type: float, default: 1.0e-2")
+    for name, best in (("beta", 0.7), ("warm", 0.5)):
+        recipe = recipe.replace(f"{name}: {{type: float, default: 0.2", f"{name}: {{type: float, default: {best}")
+    page = PAGE.replace("PAUSE", "0").replace("FAILS", "False").replace("p.rate", "p.learning_rate")
+    write_recipe(workspace, "cube", page.replace("-2 * apart", "-9 * apart"), recipe)
+    return workspace
+
+
+@pytest.mark.slow
+def test_e1_after_a_fall_the_best_is_tried_at_a_lower_rate(tmp_path: Path) -> None:
+    """E1: rounds without gain that fell below what they started from: the best again, at its learning rate times
+    `loop.lr-decay`; once, and never where that is 1."""
+    workspace = falling(tmp_path, "loop.lr-decay=0.5")
+    done = evo_here(f"loop --experiments 7 {KEYLESS} --json", cwd=workspace).data
+    lowered = [pick for pick in done["picks"] if "loop.lr-decay" in pick["why"]]
+    assert len(lowered) == 1, done["picks"]
+    best = evo_here(f"show {lowered[0]['why'].split()[0]} --json", cwd=workspace).data
+    params = evo_here(f"show {lowered[0]['experiment']} --json", cwd=workspace).data["recipe"]["params"]
+    assert params == best["recipe"]["params"] | {"learning_rate": best["recipe"]["params"]["learning_rate"] / 2}
+    assert evo_here("config set loop.lr-decay 1 --json", cwd=workspace).code == 0
+    more = evo_here(f"loop --experiments 5 --fresh {KEYLESS} --json", cwd=workspace).data
+    assert all("loop.lr-decay" not in pick["why"] for pick in more["picks"])
+
+
+def git(workspace: Path, *words: str) -> str:
+    return subprocess.run(["git", *words], cwd=workspace, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.slow
+def test_c6_what_is_certified_lasts(tmp_path: Path) -> None:
+    """C6: a certificate adds a fact to BACKGROUND.md, below what a person wrote, and with `loop.update-recipe` the
+    values become the recipe's defaults, comments kept; both in the iteration's commit, a file under edit in none."""
+    workspace = make_loop_workspace(tmp_path / "ws", "loop.update-recipe=true", n=300)
+    page = PAGE.replace("PAUSE", "0").replace("FAILS", "False")
+    write_recipe(workspace, "cube", page, RECIPE.replace("max: 1.0e-1}", "max: 1.0e-1}  # by Ada"))
+    git(workspace, "add", "recipes")
+    git(workspace, "commit", "-qm", "the cube")
+    background = workspace / "BACKGROUND.md"
+    background.write_text(background.read_text() + "\nThe items are from 2024.\n")
+    done = evo_here(f"loop --experiments 6 {KEYLESS} --json", cwd=workspace).data
+    assert done["committed"] != "exp_0000"
+    above, _, below = background.read_text().partition(LINE)
+    assert above.endswith("\nThe items are from 2024.\n\n")
+    assert f"- {done['committed']}: " in below
+    certified = evo_here(f"show {done['committed']} --json", cwd=workspace).data["recipe"]["params"]
+    defaults = {param["name"]: param["default"] for param in shown_recipe(workspace)}
+    assert {name: defaults[name] for name in certified} == certified
+    assert "max: 1.0e-1}  # by Ada" in (workspace / "recipes" / "cube" / "recipe.yaml").read_text()
+    files = git(workspace, "log", "--name-only", "--format=", "--grep=^iter ").split()
+    assert ("recipes/cube/recipe.yaml" in files, "BACKGROUND.md" in files) == (True, False)
+
+
+def shown_recipe(workspace: Path) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = evo_here("recipe show cube --json", cwd=workspace).data["params"]
+    return found
