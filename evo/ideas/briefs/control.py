@@ -77,7 +77,7 @@ def _random_reward(facts: Facts, base: KnowledgeBase) -> Draft | None:
     copy = f"{node.recipe}-random-reward"
     return Draft(
         f"{node.recipe} with a random reward",
-        f"{node.id} gained {node.gain:+.3f}; a coin in place of its reward must not",
+        f"{node.id} gained {node.gain:+.3f}; a coin in place of its reward (`file: coin.py` under `rewards`) must not",
         "control", parent=node.parent or ROOT, commands=[f"evo recipe copy {node.recipe} {copy}"],
         risks="it gains as much: then it is format, length or clipping that was learnt, and not the task",
         claims=_about(base, "spurious-control"), based_on=[node.id],
