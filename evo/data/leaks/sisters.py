@@ -57,6 +57,7 @@ class Sisters:
         large = [number for number in self._templated if len(passages[number].words) >= least_words]
         self._members = {number: _member(passages[number]) for number in large}
         rarity = Counter(word for member in self._members.values() for word in member.sets[0])
+        self._vocabulary = rarity.keys()
         self._by_key: dict[tuple[str, ...], dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
         for number, member in self._members.items():
             for word in _keys(member, rarity, similar):
@@ -80,6 +81,9 @@ class Sisters:
 
     def like(self, words: list[str], bags: tuple[frozenset[str], frozenset[str]]) -> Iterator[Resembling]:
         """The passages that these words (`bags`: and their occurrences) resemble as a whole, the most alike of them."""
+        strange = sum(word not in self._vocabulary for word in bags[0])
+        if strange > (1 - self._similar) * len(bags[1]) + ROUNDING:
+            return
         found: list[tuple[float, float, int]] = []
         for number in self._candidates(words, bags[0]):
             member = self._members[number]
