@@ -92,9 +92,12 @@ def set_subreaper(is_on: bool) -> None:
     _prctl(_SUBREAPER, int(is_on), 0, 0, 0)
 
 
-def hide_memory() -> None:
-    """Keep memory and environment of this process from other processes of the same user (not from root)."""
-    _prctl(_DUMPABLE, 0, 0, 0, 0)
+def hide_memory(is_hidden: bool = True) -> None:
+    """Keep memory and environment of this process from other processes of the same user (not from root).
+
+    Such a process cannot look into its own /proc/self/fd either.
+    """
+    _prctl(_DUMPABLE, int(not is_hidden), 0, 0, 0)
 
 
 def die_with_parent(parent: int, number: int = signal.SIGKILL) -> None:

@@ -299,6 +299,7 @@ def _become(order: Order, parent: int, usual_mask: Iterable[int], *, files: Iter
 
 def _call(order: Order) -> NoReturn:
     """Be the stage without another program: what a page of Python's would be told and shown, and its end."""
+    proc.hide_memory(False)  # as after an exec: what the supervisor hides is over, or on disk, by the evaluation
     os.environ.clear()
     os.environ.update(order.env)
     code = 1

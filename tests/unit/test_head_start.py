@@ -8,9 +8,14 @@ from pathlib import Path
 
 import pytest
 from jobs import TOKEN, make_job
+from reading import reading_workspace
 
+from evo.lightdata import replace
+from evo.ops.head_start import head_start
 from evo.runner.executors.local import LocalExecutor, ahead
 from evo.runner.watch import wait
+from evo.session import open_session
+from evo.store import experiments
 
 MODULE = "evo.evaluate.by_command"
 
@@ -48,3 +53,19 @@ def test_one_that_nobody_takes_ends_with_the_block(wanted: str | None) -> None:
             executor.close()
         assert children() - before == {started}
     assert children() == before
+
+
+def test_only_an_experiment_that_waits_for_a_score_gets_one(tmp_path: Path) -> None:
+    root = reading_workspace(tmp_path)
+    before = children()
+    with open_session(root) as session:
+        rows = list(experiments.all(session.db))
+        waiting = {row.id for row in rows if row.score_mean is None and row.state in ("pending", "failed")}
+        assert waiting
+        assert len(waiting) < len(rows)
+        for name in (*(row.id for row in rows), "exp_9999"):
+            with head_start(session, name):
+                assert len(children() - before) == (name in waiting)
+        inline = replace(session, config=replace(session.config, run=replace(session.config.run, executor="inline")))
+        with head_start(inline, min(waiting)):
+            assert children() == before
