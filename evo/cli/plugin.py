@@ -33,8 +33,9 @@ def install(claude: Claude = False, codex: Codex = False, dir: Folder = None, dr
     """
     client, folder = _chosen(claude, codex, dir)
     view = ops.install(client, folder, dry_run=dry_run)
-    kept = tuple(f"{name} was edited and is left as it is" for name in view.kept)
-    return Reply(view, (Hint("evo doctor", "what this machine can do"),), kept)
+    kept = [f"{name} was edited and is left as it is" for name in view.kept]
+    owed = [ops.OWED[client]] if client in ops.OWED else []
+    return Reply(view, (Hint("evo doctor", "what this machine can do"),), (*kept, *owed))
 
 
 @app.command()

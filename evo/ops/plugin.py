@@ -25,6 +25,11 @@ MANIFEST = ".evo-plugin.json"
 SHIPPED = (".claude-plugin", ".agents", "plugins")
 CLIENT_TIMEOUT_S = 60
 ADDS = {"claude": ("install", "uninstall"), "codex": ("add", "remove")}
+OWED = {
+    "codex": "codex runs no hook of a plugin before you have trusted it: say /hooks in codex, now and whenever they"
+    " change; until then nothing keeps an agent from sealed files"
+}
+"""What no command of a client does, and its user has to."""
 
 
 class Change(NamedTuple):
@@ -56,17 +61,20 @@ def install(client: str, folder: Path, *, dry_run: bool = False) -> PluginView:
 
 
 def uninstall(client: str, folder: Path, *, dry_run: bool = False) -> PluginView:
-    """Take away what was installed and nobody has edited. NotFound: nothing was installed there."""
+    """Take away what was installed and nobody has edited, and have `client` forget it; what it does not know any more
+    stops nothing, and is said in `steps`. NotFound: nothing was installed there."""
     known = read_manifest(folder)
     if not known:
         raise NotFound(f"no plugin of evo is installed in {folder}")
     there = {name: digest for name, digest in known.items() if (folder / name).is_file()}
     gone = [name for name, digest in there.items() if sha256_file(folder / name) == digest]
     kept = [name for name in there if name not in gone]
-    steps = call(client, steps_of(client, folder, remove=True), dry_run=dry_run)
+    steps = call(client, steps_of(client, folder, remove=True), dry_run=dry_run, insists=False)
     if not dry_run:
         _remove(folder, gone)
         (folder / MANIFEST).unlink()
+        if not any(folder.iterdir()):
+            folder.rmdir()
     return PluginView(client or "plugin", str(folder), [], kept, gone, 0, steps)
 
 
@@ -130,22 +138,36 @@ def steps_of(client: str, folder: Path, *, remove: bool = False) -> list[list[st
     return [[client, "plugin", "marketplace", "add", str(folder)], [client, "plugin", add, "evo@evo"]]
 
 
-def call(client: str, steps: list[list[str]], *, dry_run: bool) -> list[str]:
-    """Run the client's commands, if it is here; what was done, or what is left to do."""
+def call(client: str, steps: list[list[str]], *, dry_run: bool, insists: bool = True) -> list[str]:
+    """Run the client's commands, if it is here; what was done, or what is left to do. A step that fails is RunFailed
+    where the caller `insists`, else it is told."""
     if dry_run or not client or shutil.which(client) is None:
         return [f"{'would do' if dry_run else 'to do, once it is here'}: {shlex.join(words)}" for words in steps]
+    told = []
     for words in steps:
         step = shlex.join(words)
-        try:
-            ran = subprocess.run(
-                words, capture_output=True, text=True, timeout=CLIENT_TIMEOUT_S, check=False, stdin=subprocess.DEVNULL
-            )
-        except subprocess.TimeoutExpired:
-            raise RunFailed(f"{step}: no answer in {CLIENT_TIMEOUT_S} s", hint="run it yourself") from None
-        if ran.returncode != 0:
-            said = (ran.stderr or ran.stdout).strip().splitlines()
-            raise RunFailed(f"{step}: {said[-1] if said else f'exit {ran.returncode}'}", hint="run it yourself")
-    return [f"done: {shlex.join(words)}" for words in steps]
+        if problem := failure_of(words):
+            if insists:
+                raise RunFailed(f"{step}: {problem}", hint="run it yourself")
+            told.append(f"not done: {step}: {problem}")
+        else:
+            told.append(f"done: {step}")
+    return told
+
+
+def failure_of(words: list[str]) -> str:
+    """Why a client's command failed, in its own words; empty where it did not."""
+    try:
+        ran = subprocess.run(
+            words, capture_output=True, text=True, timeout=CLIENT_TIMEOUT_S, check=False, stdin=subprocess.DEVNULL
+        )
+    except subprocess.TimeoutExpired:
+        return f"no answer in {CLIENT_TIMEOUT_S} s"
+    if ran.returncode == 0:
+        return ""
+    said = (ran.stderr or ran.stdout).strip().splitlines() or [f"exit {ran.returncode}"]
+    named = (line for line in said if line.lower().startswith("error"))  # a backtrace may follow it
+    return next(named, said[-1])
 
 
 def _remove(folder: Path, names: list[str]) -> None:

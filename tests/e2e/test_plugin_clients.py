@@ -1,11 +1,10 @@
-"""The plugin in the real clients, offline: Claude Code driven by a stand-in for its model, and Codex.
+"""The plugin in the real clients, offline: Claude Code and Codex, each driven by a stand-in for its model.
 
 The clients come from npm into a folder that EVO_TEST_CLIENTS names (`.ci/run` does it), or are on the PATH.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -13,8 +12,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import responses_stub
 from messages_stub import Script, serving
-from workspaces import clean_environment, evo, make_command_workspace
+from workspaces import Answer, clean_environment, evo, make_command_workspace
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = ROOT / "plugins" / "evo"
@@ -121,19 +121,47 @@ def test_claude_is_asked_for_another_round_while_the_loop_is_armed(tmp_path: Pat
     assert "stay below rank 16" in script.said()
 
 
-def test_claude_installs_it_from_what_evo_has_written(tmp_path: Path) -> None:
-    claude, folder = client("claude"), tmp_path / "plugin"
-    env = environment(tmp_path / "home")
-    env["PATH"] = f"{claude.parent}{os.pathsep}{env['PATH']}"
-    for words in (["install"], ["install"], ["uninstall"]):
-        done = subprocess.run(
-            [sys.executable, "-m", "evo", "plugin", *words, "--claude", "--dir", str(folder), "--json"],
-            env=env, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert all(step.startswith("done: ") for step in json.loads(done.stdout)["data"]["steps"]), done.stdout
-        listed = call(claude, "plugin", "list", home=tmp_path / "home", cwd=tmp_path)
-        assert ("evo@evo" in listed) == (words == ["install"]), listed
+def plugin(*words: str, program: Path, home: Path) -> Answer:
+    """`evo plugin …` where the client is found, writing below `home`."""
+    env = environment(home)
+    env["PATH"] = f"{program.parent}{os.pathsep}{env['PATH']}"
+    done = subprocess.run(
+        [sys.executable, "-m", "evo", "plugin", *words, f"--{program.name}", "--json"],
+        env=env, cwd=home.parent, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    return Answer(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize("name", ["claude", "codex"])
+def test_a_client_installs_it_from_what_evo_has_written(tmp_path: Path, name: str) -> None:
+    """D18: installed, renewed, taken away; taken away too where the client has forgotten it by itself."""
+    program, home = client(name), tmp_path / "home"
+    written = home / ".local" / "share" / "evo" / "plugin"
+    for verb in ("install", "install", "uninstall"):
+        done = plugin(verb, program=program, home=home)
+        assert all(step.startswith("done: ") for step in done.data["steps"]), done.out
+        listed = call(program, "plugin", "list", home=home, cwd=tmp_path)
+        assert any("evo@evo" in line and "not installed" not in line for line in listed.splitlines()) == (
+            verb == "install"
+        ), listed
+        assert written.exists() == (verb == "install")
+        owed = [said for said in done.document["warnings"] if "/hooks" in said]
+        assert len(owed) == (name == "codex" and verb == "install")
+    plugin("install", program=program, home=home)
+    call(program, "plugin", "marketplace", "remove", "evo", home=home, cwd=tmp_path)
+    forgotten = plugin("uninstall", program=program, home=home)
+    assert forgotten.code == 0, forgotten.out
+    assert any("not done: " in step and "marketplace remove" in step for step in forgotten.data["steps"])
+    assert not written.exists()
+
+
+def test_a_client_that_knows_another_evo_says_so_in_its_own_words(tmp_path: Path) -> None:
+    """Codex refuses a second marketplace of the same name, and may print a backtrace after it."""
+    codex, home = client("codex"), tmp_path / "home"
+    call(codex, "plugin", "marketplace", "add", ROOT, home=home, cwd=tmp_path)
+    refused = plugin("install", program=codex, home=home)
+    assert refused.code == 6
+    assert "'evo' is already added from a different source" in refused.error["message"]
 
 
 def test_codex_takes_the_same_tree(tmp_path: Path) -> None:
@@ -145,6 +173,52 @@ def test_codex_takes_the_same_tree(tmp_path: Path) -> None:
     assert '"evo@evo"' in listed
     copied = {path.parent.name for path in (tmp_path / "home" / ".codex").rglob("SKILL.md")}
     assert {path.parent.name for path in PLUGIN.glob("skills/*/SKILL.md")} <= copied
+
+
+def drive_codex(script: responses_stub.Script, workspace: Path, *flags: str) -> None:
+    """`codex exec` in the workspace, with the script as its model, the plugin as `evo plugin install` left it."""
+    with responses_stub.serving(script) as address:
+        served = f'{{name="stub",base_url="{address}",wire_api="responses",env_key="STUB_KEY",request_max_retries=0}}'
+        call(
+            client("codex"), "exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", *flags,
+            "-c", "model=stub", "-c", "model_provider=stub", "-c", f"model_providers.stub={served}", "go on",
+            home=workspace.parent / "home", cwd=workspace, STUB_KEY="none",
+        )  # fmt: skip
+
+
+def test_codex_grows_a_committed_node_and_is_kept_from_sealed_files_once_its_user_trusts_the_hooks(
+    tmp_path: Path,
+) -> None:
+    """D18, A21, D15: skills listed, brief injected, new, run, wait by its shell, sealed files denied, MCP served. And
+    without trust the same read succeeds: it is the plugin's hook that denies."""
+    workspace, codex = make_command_workspace(tmp_path / "ws", n=150), client("codex")
+    assert plugin("install", program=codex, home=tmp_path / "home").code == 0
+    (tmp_path / "home" / ".profile").write_text(f'PATH="{Path(sys.executable).parent}:$PATH"\n')  # its shell is a login
+    read = ("exec_command", {"cmd": "cat .evo/sealed/heldout.jsonl"})
+    setting = quoted("""argv=sh -c 'echo 0.85 > "$EVO_CHECKPOINT_DIR/skill.txt"'""")
+    wait = "evo run exp_0001 --detach && evo wait exp_0001 --timeout 100"
+    script = responses_stub.Script(
+        [
+            ("exec_command", {"cmd": f"evo new --recipe command -m better --set '{setting}'"}),
+            ("exec_command", {"cmd": wait, "yield_time_ms": 100_000}),
+            read,
+            "done",
+        ]
+    )
+    drive_codex(script, workspace, "--dangerously-bypass-hook-trust")
+    new, _, denied = script.results()
+    assert "stage 1: base evaluation" in script.said(), "the brief came at the start"
+    assert "evo:optimize" in script.said(), "the skills are listed"
+    assert any("mcp__evo" in tool for tool in script.tools())
+    assert "exp_0001" in new
+    assert "answer one bit at a time" in denied
+    assert "question" not in denied
+    assert evo("status", cwd=workspace).data["committed"] == "exp_0001"
+
+    untrusting = responses_stub.Script([read, "done"])
+    drive_codex(untrusting, workspace)
+    assert "question" in untrusting.results()[0]
+    assert "stage 2: local diagnosis" not in untrusting.said(), "nor does the brief come"
 
 
 def quoted(text: str) -> str:
