@@ -128,7 +128,7 @@ RANGES: dict[str, dict[str, Any]] = {
     "weight_decay": {"default": 0.0, "min": 0.0, "max": 0.1},
 }
 """What the loop may move of the workspace's own copy of `sft`; all else keeps the value of `STAYS` or its default."""
-STAYS = {"max_steps": 100, "max_length": 128, "scheduler": "linear", "lora_rank": 16, "lora_dropout": 0.0}
+STAYS = {"max_steps": 75, "max_length": 128, "scheduler": "linear", "lora_rank": 16, "lora_dropout": 0.0}
 
 
 @dataclass
@@ -244,7 +244,7 @@ def search(session: Session, grown: Grown, say: Say) -> None:
         say(message if pick is not None else f"evo loop: {message}")
         if event == "ended" and pick is not None and pick.experiment is not None:
             note_certificates(session, pick.experiment, grown)
-            if pick.outcome != "scored":
+            if experiments.get(session.db, pick.experiment).state == "failed":
                 grown.failures[pick.experiment] = gist(str(pick.told.get("message", "")))
 
     ended = loop(session, LoopRequest(SEARCH), tell)
