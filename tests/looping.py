@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from workspaces import make_command_workspace
+from workspaces import SCORE, make_command_workspace
 
 RECIPE = """\
 name: cube
@@ -33,9 +33,15 @@ run.finish(out)
 
 
 def make_loop_workspace(
-    folder: Path, *settings: str, n: int = 200, pause: float = 0.0, fails: bool = False, page: str = PAGE
+    folder: Path,
+    *settings: str,
+    n: int = 200,
+    pause: float = 0.0,
+    fails: bool = False,
+    page: str = PAGE,
+    score: str = SCORE,
 ) -> Path:
-    workspace = make_command_workspace(folder, *settings, n=n)
+    workspace = make_command_workspace(folder, *settings, n=n, score=score)
     write_recipe(workspace, "cube", page.replace("PAUSE", str(pause)).replace("FAILS", str(fails)))
     return workspace
 
