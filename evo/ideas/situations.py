@@ -83,7 +83,7 @@ def _is_share(task: Task) -> bool:
 
 def _task(task: Task) -> Iterable[str]:
     yield from task.shapes
-    for word, name in (("rubric", "rubric"), ("tool", "tool-calls"), ("code", "code")):
+    for word, name in (("rubric", "rubric"), ("tool", "tool-calls"), ("json_cmd", "tool-calls"), ("code", "code")):
         if word in task.scorer.lower():
             yield name
     most = max(task.rows.values(), default=0)

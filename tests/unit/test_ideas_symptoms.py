@@ -183,3 +183,11 @@ def test_what_a_command_cannot_be_asked_is_not_proposed() -> None:
         assert "evo failures exp_0002" in typed
         assert ("evo diagnose --format" in typed) == is_asked_here
         assert ("temperature" in typed) == is_asked_here
+
+
+def test_commands_as_json_are_calls_of_tools() -> None:
+    found = ideas_for(tree(task("verifiable", scorer="json_cmd")), "literature")
+    assert "tool-calls" in situations(tree(task("verifiable", scorer="json_cmd")))
+    assert "ToolRL" in " ".join(one.title for idea in found for one in idea.references)
+    plain = ideas_for(tree(task("verifiable")), "literature")
+    assert "ToolRL" not in " ".join(one.title for idea in plain for one in idea.references)
