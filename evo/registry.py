@@ -6,10 +6,12 @@ entry-point group `evo.<family>`; a built-in name cannot be taken over.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from evo.errors import NotFound, nearest
+from evo.errors import MissingExtra, NotFound, nearest
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoints
@@ -73,6 +75,9 @@ TABLES: dict[str, dict[str, str]] = {
     },
 }
 
+EXTRAS = {("backend", "hf"): "train", ("backend", "vllm"): "train"}
+"""Members that import libraries of an extra, where they do not say so themselves."""
+
 
 def names(family: str) -> list[str]:
     """All names of a family, built-ins first."""
@@ -88,15 +93,27 @@ def problem(family: str, name: str) -> str:
 
 
 def load(family: str, name: str) -> Any:
-    """The member `name` of `family`; NotFound names the nearest one."""
+    """The member `name` of `family`; NotFound names the nearest one, MissingExtra the pip line."""
     target = TABLES[family].get(name)
     if target is not None:
         module, _, attribute = target.partition(":")
-        return getattr(import_module(module), attribute)
+        with needing(EXTRAS.get((family, name), "")):
+            return getattr(import_module(module), attribute)
     for point in _strangers(family):
         if point.name == name:
             return point.load()
     raise NotFound(f"no {family} named {name!r}", hint=nearest(name, names(family)))
+
+
+@contextmanager
+def needing(extra: str) -> Iterator[None]:
+    """What is imported in the block needs the libraries of `extra`: MissingExtra where one of them is not here."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if not extra or error.name is None or error.name.partition(".")[0] == "evo":
+            raise
+        raise MissingExtra(error.name, extra) from None
 
 
 def _strangers(family: str) -> EntryPoints:

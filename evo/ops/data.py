@@ -22,6 +22,7 @@ from evo.ops import sealing
 from evo.ops.checks import leaks, provenance
 from evo.ops.sealing import GoldRequest
 from evo.ops.upkeep import guard_problems
+from evo.registry import needing
 from evo.session import Session
 from evo.store import datasets, findings, gate_rows
 from evo.store.datasets import Dataset, Derived
@@ -108,7 +109,9 @@ def embedded(session: Session, path: Path, view: LeaksView) -> LeaksView:
     if not session.config.leaks.embedding:
         return view
     model = session.layout.root / session.config.leaks.embedding
-    found = import_module("evo.data.leaks.embedding").nearest(path, leaks.golds(session), model)
+    with needing("train"):
+        embedding = import_module("evo.data.leaks.embedding")
+    found = embedding.nearest(path, leaks.golds(session), model)
     known = {(entry.line, entry.item) for entry in view.findings}
     more = [LeakView(**plain(match)) for match in found if (match.line, match.item) not in known]
     return replace(view, findings=[*view.findings, *more[:MOST_FINDINGS]])

@@ -36,6 +36,8 @@ EXTRAS = {
     "trackio": ("trackio",),
     "mlflow": ("mlflow-skinny",),
     "ideas": ("anthropic", "tenacity"),
+    "mcp": ("mcp",),
+    "eval": ("inspect-ai", "lm-eval"),
 }
 KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from evo.domain.attempt import Attempt
 from evo.domain.experiment import ROOT
 from evo.domain.publish_views import ExportView
-from evo.errors import MissingExtra, Refused
+from evo.errors import Refused
 from evo.evaluate.weights import ADAPTER_CONFIG, is_adapter, read_header, weight_files, weights_hash
 from evo.files import read_json, sha256_file, write_json, write_text
 from evo.lightdata import dataclass
@@ -27,6 +27,7 @@ from evo.ops.judge import base_model
 from evo.ops.progress import OnTick, Tick, silent
 from evo.publish import folder
 from evo.publish.folder import Source
+from evo.registry import needing
 from evo.session import Session
 from evo.store import attempts, experiments, meta
 from evo.workspace.pin import TOKENIZER_FILES, chat_template
@@ -143,10 +144,8 @@ def files_of(weights: Scored, kind: str) -> tuple[list[Source], list[Source]]:
 
 def fold(weights: Scored, draft: Path) -> None:
     assert weights.base is not None
-    try:
+    with needing("train"):
         merging = import_module("evo.publish.merge")
-    except ModuleNotFoundError as error:
-        raise MissingExtra(str(error.name), "train") from None
     merging.merge(weights.folder, weights.base, draft, stored=stored_precision(weights.base))
 
 
