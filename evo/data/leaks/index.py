@@ -32,9 +32,8 @@ SHORT = 10
 """Under this many words, changing one changes the question: there are no near-duplicates."""
 SAME_OWN, SAME_NUMBERS = 0.6, 0.9
 """Of near-duplicates: the share of the question's words, and of both texts' numbers, that is equal."""
-LINES_KEPT, LITERALS_KEPT, LARGE_BODY = 0.9, 0.9, 50
-"""Of code: the share of its lines that a copy keeps of an answer whose n-grams it shares; of its literals, where its
-body has fewer nodes than the last."""
+LITERALS_KEPT, LARGE_BODY = 0.9, 50
+"""Of code: the share of its literals that a copy keeps where its body has fewer nodes than the last."""
 MOST_OWNERS = 4
 """Code that more items have than this is nobody's."""
 _DENSE = 2.5
@@ -199,7 +198,7 @@ class Index:
         """Around this word of the row: not a sister of a templated item, nor another function that shares lines."""
         passage = self._passages[number]
         if number in self._code_answers:
-            return code.lines_kept(self._targets[passage.item], stream.text) >= LINES_KEPT
+            return code.lines_kept(self._targets[passage.item], stream.text) >= self._thresholds.block
         if passage.part != "question" or (passage.is_whole and not passage.is_templated):
             return True
         whole = self._questions[passage.item]
