@@ -71,6 +71,15 @@ def overlap(facts: Facts) -> tuple[Node, Node] | None:
     return (one, other) if error > 0 and apart < Z * error else None
 
 
+def lucky(facts: Facts) -> Node | None:
+    """The best, where it is no further above the base than the best of so many equal runs would be: s·√(2 ln k), and
+    two standard errors of one (Boucheron, Lugosi, Massart 2013, theorem 2.5)."""
+    best, count = next(iter(candidates(facts)), None), len(scored(facts))
+    if best is None or best.gain is None or best.gain <= 0:
+        return None
+    return best if best.gain <= best.se * max(Z, math.sqrt(2 * math.log(count))) else None
+
+
 def is_near_perfect(facts: Facts) -> bool:
     """What there is left to gain is less than dev can show."""
     task = facts.task

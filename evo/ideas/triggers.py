@@ -13,7 +13,7 @@ from evo.domain.experiment import ROOT
 from evo.domain.idea import Brief
 from evo.ideas.briefs.failures import related
 from evo.ideas.facts import Facts
-from evo.ideas.situations import STALLED, is_near_perfect, overlap, scored, situations
+from evo.ideas.situations import STALLED, is_near_perfect, lucky, overlap, scored, situations
 from evo.ideas.situations import failed as failed_nodes
 
 EVERY = 5
@@ -85,6 +85,7 @@ def fitting_brief(facts: Facts) -> Due:
         ("plateau" in now, "literature", f"{facts.rounds_without_gain} rounds without a gain"),
         (shown, "failure_analysis", shown),
         (overlap(facts), "control", "the two best cannot be told apart"),
+        (lucky(facts), "control", "the best may be luck"),
         (failed_nodes(facts), "failure_analysis", "a run has failed"),
         (not any((node.gain or 0.0) > 0 for node in scored(facts)), "literature", "nothing has gained yet"),
     )

@@ -191,3 +191,12 @@ def test_commands_as_json_are_calls_of_tools() -> None:
     assert "ToolRL" in " ".join(one.title for idea in found for one in idea.references)
     plain = ideas_for(tree(task("verifiable")), "literature")
     assert "ToolRL" not in " ".join(one.title for idea in plain for one in idea.references)
+
+
+def test_the_best_of_many_equal_runs_is_repeated_before_anything_is_built_on_it() -> None:
+    runs = [{"gain": -0.002, "params": {"epochs": float(n)}} for n in range(1, 6)]
+    facts = tree(task("demonstrations"), *runs, {"gain": 0.018, "params": {"epochs": 9.0}})
+    assert fitting_brief(facts) == ("control", "the best may be luck")
+    assert ideas_for(facts)[0].commands == ["evo run exp_0006 --seed 43"]
+    clear = tree(task("demonstrations"), *runs, {"gain": 0.08, "params": {"epochs": 9.0}})
+    assert fitting_brief(clear).brief == "frontier_extrapolation"

@@ -14,7 +14,7 @@ from evo.domain.idea import Idea
 from evo.ideas.drafting import Draft, idea_of
 from evo.ideas.facts import Facts
 from evo.ideas.knowledge import Claim, KnowledgeBase
-from evo.ideas.situations import candidates, is_near_perfect, overlap, situations
+from evo.ideas.situations import candidates, is_near_perfect, lucky, overlap, situations
 from evo.ideas.symptoms import REINFORCED
 from evo.lightdata import replace
 
@@ -50,11 +50,14 @@ def _all(facts: Facts, base: KnowledgeBase, now: frozenset[str]) -> Iterator[Dra
             commands=[f"evo data check {FILES[each]}" for each in facts.task.rows if each in FILES] or ["evo doctor"],
             claims=_about(base, "rephrased"),
         )  # fmt: skip
+    if lucky(facts):
+        yield _seed(facts, base)
     yield _random_reward(facts, base)
     if "before-rl" in now and facts.task.model_family and facts.task.is_asked_here:
         yield _often(base)
         yield _examples()
-    yield _seed(facts, base)
+    if not lucky(facts):
+        yield _seed(facts, base)
 
 
 def _harder(facts: Facts) -> Draft:
