@@ -179,7 +179,8 @@ def _weigh(wording: Wording, item: Worded, row: Sequence[str], edit: _Edit, rate
         is_strange = is_strange or nats >= STRANGE
         if lost and nats < 0:
             usual -= math.log(chance)
-    if edit.begin == edit.end and edit.last < len(item.words):  # what follows tells that a word is missing
+    is_missing = edit.begin == edit.end and not edit.is_left_out(len(item.words))
+    if is_missing and edit.last < len(item.words):  # what follows tells that a word is missing
         nats = max(0.0, math.log(item.chances[edit.last] / wording.chance(row, edit.end)))
         copy += nats
         is_strange = nats >= STRANGE
