@@ -211,6 +211,10 @@ def train_stage(
     return isolation.enclosed(session, stage, facts, folder)
 
 
+DRAWING = ("rft",)
+"""Techniques whose pages have answers drawn by the warm server: no other run is shown its folder."""
+
+
 def run_facts(session: Session, experiment: Experiment, content: Content, judge: Judge, attempt: Attempt) -> RunFacts:
     folder = session.layout.attempt(experiment.id, attempt.n)
     return RunFacts(
@@ -228,7 +232,7 @@ def run_facts(session: Session, experiment: Experiment, content: Content, judge:
         init_from=experiment.start_from,
         rewards=[reward_term(session, experiment, term) for term in content.recipe.rewards],
         scorer=scorer_facts(session, judge),
-        server=judge.engine.server,
+        server=judge.engine.server if content.recipe.technique in DRAWING else None,
     )
 
 

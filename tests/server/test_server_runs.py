@@ -86,6 +86,26 @@ def test_the_server_is_kept_from_run_to_run_and_named_by_the_epoch(workspace, py
     assert row(workspace)["found"] == "vllm 0.31.0, torch 2.13.0: ready"
 
 
+@pytest.mark.parametrize(("technique", "sees"), [("command", False), ("rft", True)])
+def test_only_a_page_that_draws_is_shown_the_servers_folder(workspace, python, technique, sees):
+    """Who reaches the socket could have other weights loaded there."""
+    assert evo("run", "exp_0000", cwd=workspace).code == 0
+    recipe = workspace / "recipes" / "looking"
+    recipe.mkdir(parents=True)
+    argv = f"sh -c 'ls {place_of(workspace).root}; cp -r {workspace.parent / 'one'}/. $EVO_CHECKPOINT_DIR'"
+    (recipe / "recipe.yaml").write_text(
+        f"name: looking\ntechnique: {technique}\ndescription: looks\n"
+        f"params:\n  argv: {{type: str, default: {json.dumps(argv)}, doc: what is run}}\n"
+    )
+    (recipe / "train.py").write_text("")
+    made = evo("new", "--parent", "exp_0000", "--recipe", "looking", "-m", "looks", cwd=workspace).data["id"]
+    ran = evo("run", made, cwd=workspace)
+    if ran.data["attempts"][0]["isolation"] != "bwrap":
+        pytest.skip("bwrap IS NOT HERE, SO NOBODY KNOWS WHAT IT HIDES")
+    log = (workspace / ".evo/attempts" / made / "1/train.log").read_text()
+    assert ("keeper.lock" in log) == sees, log
+
+
 def test_a_server_that_is_lost_makes_a_new_epoch_by_hf_and_costs_no_run(workspace, python):
     name = copying(workspace, "one")
     assert evo("run", "exp_0000", cwd=workspace).code == 0
