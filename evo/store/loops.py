@@ -12,14 +12,14 @@ from typing import Any
 
 from evo import clock
 from evo.domain.loop import Loop, LoopOptions, LoopStatus, Pick, PickKind, Plan
-from evo.errors import Refused
+from evo.errors import Busy
 from evo.lightdata import fields
 from evo.store import events
 from evo.store.db import transaction
 
 
 def begin(db: sqlite3.Connection, options: LoopOptions, *, key: str | None, controller: str, start_commit: str) -> Loop:
-    """A new loop, running. Refused where another one is marked as running."""
+    """A new loop, running. Busy where another one is marked as running."""
     now = clock.now()
     try:
         with transaction(db):
@@ -30,12 +30,12 @@ def begin(db: sqlite3.Connection, options: LoopOptions, *, key: str | None, cont
             ).fetchone()
             events.append(db, "loop_began", data={"loop": row["id"]})
     except sqlite3.IntegrityError as error:
-        raise Refused("another loop is running in this workspace", hint="evo status") from error
+        raise Busy("another loop has begun in this workspace", hint="evo status") from error
     return _loop(row)
 
 
 def take_over(db: sqlite3.Connection, loop: Loop, options: LoopOptions, *, controller: str) -> Loop:
-    """Go on with a loop that nobody is at. Refused where somebody else was quicker."""
+    """Go on with a loop that nobody is at. Busy where somebody else was quicker."""
     with transaction(db):
         row = db.execute(
             "UPDATE loop SET status = 'running', reason = '', options = ?, controller = ?, updated_at = ?"
@@ -43,7 +43,7 @@ def take_over(db: sqlite3.Connection, loop: Loop, options: LoopOptions, *, contr
             (_plain(options), controller, clock.now(), loop.id, loop.controller),
         ).fetchone()
         if row is None:
-            raise Refused(f"loop {loop.id} was taken up by another process", hint="evo status")
+            raise Busy(f"loop {loop.id} was taken up by another process", hint="evo status")
         events.append(db, "loop_resumed", data={"loop": loop.id})
     return _loop(row)
 

@@ -282,3 +282,18 @@ def test_the_heartbeat_beats_while_a_run_takes_long(tmp_path: Path) -> None:
     finally:
         loop.kill()
         loop.wait()
+
+
+@pytest.mark.slow
+def test_two_that_begin_at_once_are_one_loop(tmp_path: Path) -> None:
+    """D16: one works, the other is told so (exit 9) and changes nothing; also where both go on with a loop."""
+    workspace = make_loop_workspace(tmp_path / "ws", n=60, pause=0.5)
+    for n in ("1", "2"):
+        words = [sys.executable, "-m", "evo", "loop", "-n", n, "--ideator", "none", "--json"]
+        both = [
+            subprocess.Popen(words, cwd=workspace, env=clean_environment(), stdout=subprocess.PIPE) for _ in range(3)
+        ]
+        said = [json.loads(loop.communicate(timeout=60)[0]) for loop in both]
+        assert sorted(loop.returncode for loop in both) == [0, 9, 9], said
+        assert {answer["data"]["id"] for answer in said if answer["ok"]} == {1}
+        assert evo_here("status --json", cwd=workspace).data["experiments"] == int(n) + 1

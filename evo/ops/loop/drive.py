@@ -90,8 +90,8 @@ def last_of(session: Session, request: LoopRequest) -> Loop | None:
             )
     else:
         last = None if request.is_fresh else loops.last(session.db)
-    if (running := loops.last(session.db)) is not None and running.status == "running" and is_alive(session, running):
-        raise Busy(f"loop {running.id} is at work", hint="evo status; PLAN.md says what it does")
+    if (running := loops.last(session.db)) is not None and running.status == "running":
+        refuse_while_at_work(session, running)
     if last is None or last.status != "completed" or request.key is not None:
         return last
     return None if otherwise(request, last) else last
@@ -119,18 +119,24 @@ def merged(session: Session, request: LoopRequest, last: Loop | None) -> LoopOpt
 def enter(session: Session, request: LoopRequest, options: LoopOptions, last: Loop | None, tell: Tell) -> Loop:
     """The loop that goes on, or a new one."""
     me = json.dumps(plain(process.current()))
+    gone = loops.last(session.db)
+    if gone is not None and gone.status == "running" and (last is None or gone.id != last.id):
+        refuse_while_at_work(session, gone)  # one may have begun since the words were read
+        loops.end(session.db, gone.id, "stopped", "its process was gone")
     if last is not None:
         taken = loops.take_over(session.db, last, options, controller=me)
         n = len(picks_of(session, taken))
         tell("resumed", taken, f"loop {taken.id} goes on after {n} picks", None)
         return taken
-    gone = loops.last(session.db)
-    if gone is not None and gone.status == "running":
-        loops.end(session.db, gone.id, "stopped", "its process was gone")
     commit = head(session.layout.root)
     begun = loops.begin(session.db, options, key=request.key, controller=me, start_commit=commit)
     tell("began", begun, f"loop {begun.id} begins: until {begun.options.until}", None)
     return begun
+
+
+def refuse_while_at_work(session: Session, running: Loop) -> None:
+    if is_alive(session, running):
+        raise Busy(f"loop {running.id} is at work", hint="evo status; PLAN.md says what it does")
 
 
 def is_alive(session: Session, known: Loop) -> bool:
