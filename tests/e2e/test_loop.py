@@ -285,6 +285,25 @@ def test_the_heartbeat_beats_while_a_run_takes_long(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_merge_that_a_person_is_in_is_left_alone(tmp_path: Path) -> None:
+    """C8: no commit and no staging in the middle of a conflict; it is said once, and the merge can still be undone."""
+    workspace = make_loop_workspace(tmp_path / "ws", n=60)
+    assert evo_here(f"loop --experiments 1 {KEYLESS} --json", cwd=workspace).code == 0
+    for branch, text in (("side", "a"), ("main", "b")):
+        git(workspace, "checkout", "-q", *(["-b"] if branch == "side" else []), branch)
+        (workspace / "conflict").write_text(text)
+        git(workspace, "add", "conflict")
+        git(workspace, "commit", "-qm", branch)
+    subprocess.run(["git", "merge", "-q", "side"], cwd=workspace, capture_output=True, check=False)
+    before = git(workspace, "diff", "--cached", "--name-only"), git(workspace, "rev-parse", "HEAD")
+    done = evo_here(f"loop --experiments 3 {KEYLESS}", cwd=workspace)
+    assert (done.code, done.err.count("a merge is under way")) == (0, 1), done.err
+    assert (git(workspace, "diff", "--cached", "--name-only"), git(workspace, "rev-parse", "HEAD")) == before
+    git(workspace, "merge", "--abort")
+    assert len(journal(workspace)) == 3
+
+
+@pytest.mark.slow
 def test_two_that_begin_at_once_are_one_loop(tmp_path: Path) -> None:
     """D16: one works, the other is told so (exit 9) and changes nothing; also where both go on with a loop."""
     workspace = make_loop_workspace(tmp_path / "ws", n=60, pause=0.5)

@@ -241,8 +241,16 @@ class Driver:
         self.beat()
         extra = [import_module("evo.ops.loop.data").FOLDER] if pick.plan.slices else []
         extra += lasting.keep(self.session, pages.all_ended(self.session), pick, memory=pages.home(self.session))
-        loops.set_commit(self.session.db, pick, pages.commit(self.session, pick, extra))
+        commit = pages.commit(self.session, pick, extra)
+        loops.set_commit(self.session.db, pick, commit)
+        if commit.startswith("none: "):
+            self.warn_once(f"iterations are not committed: {commit.removeprefix('none: ')}")
         self.tell("ended", self.loop, pages.told_words(pick), pick)
+
+    def warn_once(self, why: str) -> None:
+        if why not in self.told:
+            self.told.add(why)
+            self.tell("warning", self.loop, f"warning: {why}", None)
 
     def drop_runs(self) -> None:
         """Of a loop that ends early: its runs are ended as if their machine had gone, which spends no attempt, and are
@@ -270,9 +278,7 @@ class Driver:
         # the knowledge base and its sources
         found = import_module("evo.ops.loop.ask").asked_idea(self.session, self.loop, known, move)
         for why in found.problems:
-            if why not in self.told:
-                self.told.add(why)
-                self.tell("warning", self.loop, f"warning: {why}", None)
+            self.warn_once(why)
         idea: Proposal | None = found.idea
         return idea or on_a_miss(self.session, known, picks) or move
 

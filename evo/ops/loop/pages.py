@@ -22,12 +22,20 @@ from evo.ops.loop import margin
 from evo.ops.loop.stop import ended
 from evo.session import Session
 from evo.store import experiments, gate_rows, listings, loops
+from evo.workspace.git import git_dirs
 from evo.workspace.repository import commit_files
 
 CONTEXT, PLAN, JOURNAL = "AGENT_CONTEXT.md", "PLAN.md", "experiments.jsonl"
 HEARTBEAT_S = 5.0
 """How often the heartbeat is written while nothing happens: older than a few of these, its loop is gone."""
 _SHOWN = 40
+_UNDER_WAY = {
+    "MERGE_HEAD": "a merge",
+    "rebase-merge": "a rebase",
+    "rebase-apply": "a rebase",
+    "CHERRY_PICK_HEAD": "a cherry-pick",
+    "REVERT_HEAD": "a revert",
+}
 _LESSONS = 10
 
 
@@ -168,6 +176,9 @@ def commit_end(session: Session, loop: Loop) -> None:
 
 
 def _committed(session: Session, message: str, extra: list[str]) -> str:
+    own = git_dirs(session.layout.root).own
+    if busy := next((name for name in _UNDER_WAY if (own / name).exists()), ""):
+        return f"none: {_UNDER_WAY[busy]} is under way in this repository, and its index is left alone"
     try:
         return commit_files(session.layout.root, [CONTEXT, PLAN, JOURNAL, *extra], message)
     except EvoError as error:
