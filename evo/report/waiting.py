@@ -58,4 +58,4 @@ def is_sensible(session: Session, idea: Idea, parent: Experiment) -> bool:
 def words_of(one: RecordedIdea, parent: Experiment, *, more: int) -> str:
     gain = "" if one.idea.gain is None else f", which expects {one.idea.gain:+.3f}"
     rest = f"; {more} more wait: evo ideas list" if more > 0 else ""
-    return f"an idea of {one.idea.brief} from {parent.id}{gain}: {' '.join(one.idea.title.split())[:120]}{rest}"
+    return f"an idea ({one.idea.brief}) from {parent.id}{gain}: {' '.join(one.idea.title.split())[:120]}{rest}"
