@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from looping import PAGE, RECIPE, make_loop_workspace, write_recipe
-from workspaces import SCORE, evo, evo_here
+from midway import RECIPE as STEPS
+from midway import await_, make_paged_workspace, metrics
+from proclist import processes_of
+from workspaces import SCORE, clean_environment, evo, evo_here
 
 from evo.ops.loop.margin import LINE
 
@@ -135,3 +142,26 @@ def test_c6_what_is_certified_lasts(tmp_path: Path) -> None:
 def shown_recipe(workspace: Path) -> list[dict[str, object]]:
     found: list[dict[str, object]] = evo_here("recipe show cube --json", cwd=workspace).data["params"]
     return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("word", ["TERM", "KILL"])
+def test_c14_a_training_that_a_stop_cut_off_goes_on_at_its_checkpoint(tmp_path: Path, word: str) -> None:
+    """C14: a loop that is stopped, or killed with its worker, costs no step that was saved, and no attempt."""
+    recipe = STEPS.replace('default: ["0.5"]', 'default: ["0.5", "0.6", "0.7", "0.8", "0.9"]')
+    recipe = recipe.replace("default: 0.0, min: 0", "default: 0.2, min: 0.1, max: 0.3")
+    workspace = make_paged_workspace(tmp_path / "ws", "gate.mode=none", "run.grace-s=0.5", recipe=recipe)
+    assert evo("run", "exp_0000", cwd=workspace).code == 0
+    words = [sys.executable, "-m", "evo", "loop", "-n", "1", "--ideator", "none", "--json"]
+    loop = subprocess.Popen(words, cwd=workspace, env=clean_environment(), stdout=subprocess.DEVNULL)
+    await_(lambda: len(metrics(workspace, "exp_0001")) >= 5)
+    for pid in [loop.pid, *(processes_of(workspace, "exp_0001") if word == "KILL" else [])]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, getattr(signal, f"SIG{word}"))
+    loop.wait(timeout=30)
+    done = evo_here("loop --json", cwd=workspace).data
+    assert (done["status"], [pick["outcome"] for pick in done["picks"]]) == ("completed", ["scored"])
+    assert [row["step"] for row in metrics(workspace, "exp_0001")] == list(range(1, 11)), "a step is missing or twice"
+    assert metrics(workspace, "exp_0001")[-1]["started_at"] >= 4
+    attempts = evo_here("show exp_0001 --json", cwd=workspace).data["attempts"]
+    assert [one["outcome"] for one in attempts] == ["ok"]
