@@ -70,6 +70,8 @@ class Driver:
         self.again: dict[int, int] = {}
         self.before = {pick.k for pick in self.picks()}
         """Planned before this process: what they failed of may be mended."""
+        self.waiting: list[Pick] = []
+        """Begun by an earlier process."""
         self.held: dict[int, Held] = {}
         """Refused before they ran. Once another one has a score it was their values, and they have ended. Where nothing
         runs they stay open, and are tried once more when the loop goes on: their machine may be mended by then."""
@@ -86,7 +88,7 @@ class Driver:
             self.baseline()
             stop.checked(self.session, self.loop.options)
             self.take_up()
-            while not (self.crew.is_idle and self.has_ended()):
+            while not (self.crew.is_idle and (self.spent or not self.waiting) and self.has_ended()):
                 for done in self.crew.reap():
                     self.end(self.pick(done.k), done)
                 self.fill()
@@ -147,10 +149,10 @@ class Driver:
             self.wait()
 
     def take_up(self) -> None:
-        """What an earlier process has begun: picks without an end are made and run, the others told."""
+        """What an earlier process has begun: picks without an end wait for a worker, the others are told."""
         for pick in self.picks():
             if pick.is_open:
-                self.start(pick)
+                self.waiting.append(pick)
             elif pick.commit is None:
                 self.publish(pick)
 
@@ -171,6 +173,8 @@ class Driver:
 
     def fill(self) -> None:
         """Give every free worker a pick."""
+        while self.waiting and self.crew.has_room and not self.spent:
+            self.start(self.waiting.pop(0))
         while self.crew.has_room and not self.spent and not self.blocked:
             picks = self.picks()
             if stop.is_over(self.session, self.loop.options, picks):
