@@ -50,6 +50,8 @@ class RunOutcome:
     message: str
     failure: EvoError | None = None
     warnings: tuple[str, ...] = ()
+    is_ours: bool = True
+    """False where another process had run it, and this one had nothing to start."""
 
 
 AFTERWARDS = ("evo.ops.checks.diagnose", "evo.ops.gating")
@@ -61,11 +63,13 @@ def run(session: Session, request: RunRequest, on_tick: OnTick = silent) -> RunO
     """Run one experiment to its score, or to the next thing that the person must decide."""
     if request.experiment is not None:
         return to_its_end(session, request, request.experiment, on_tick)
-    while True:
+    outcome: RunOutcome | None = None
+    while outcome is None or (not outcome.is_ours and nodes.next_pending(session.db) is not None):
         try:
-            return to_its_end(session, request, next_pending(session), on_tick)
+            outcome = to_its_end(session, request, next_pending(session), on_tick)
         except Busy:  # another worker was quicker: there may be another one pending
             time.sleep(0.01)
+    return outcome
 
 
 def to_its_end(session: Session, request: RunRequest, identifier: str, on_tick: OnTick) -> RunOutcome:
@@ -84,7 +88,7 @@ def run_one(session: Session, request: RunRequest, identifier: str, on_tick: OnT
         run_baseline(session, judge, options, on_tick)
     known = take_in(session, identifier)
     if known.stored is not None:
-        return conclude(session, known.stored, warnings, on_tick)
+        return replace(conclude(session, known.stored, warnings, on_tick), is_ours=False)
     experiment = experiments.get(session.db, identifier)
     if identifier != ROOT and (found := leaks.sealed_copies(session, ensure_worktree(session.layout, experiment))):
         leaks.condemn(session, experiment, found)
@@ -102,7 +106,7 @@ def run_one(session: Session, request: RunRequest, identifier: str, on_tick: OnT
         try:
             collected = attempt_once(session, work, judge, executor=executor, options=options, on_tick=on_tick)
         except attempts.FinishedBefore:
-            return RunOutcome(experiment.id, FINISHED_BEFORE, warnings=warnings)
+            return RunOutcome(experiment.id, FINISHED_BEFORE, warnings=warnings, is_ours=False)
     if collected is None:
         return RunOutcome(experiment.id, f"detached: `evo wait {experiment.id}` waits, `evo sync` takes it in")
     if options.fidelity is not None and import_module("evo.ops.partial").is_due(session, collected):
@@ -207,7 +211,7 @@ def settled(session: Session, experiment: Experiment, request: RunRequest, on_ti
         return None
     if n:
         return conclude(session, Collected(experiment.id, n, "stored"), (), on_tick)
-    return RunOutcome(experiment.id, FINISHED_BEFORE)
+    return RunOutcome(experiment.id, FINISHED_BEFORE, is_ours=False)
 
 
 def evaluate_after_all(session: Session, experiment: Experiment, on_tick: OnTick) -> int:
