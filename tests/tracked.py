@@ -9,7 +9,7 @@ from typing import Any
 
 from workspaces import Answer, evo, make_command_workspace
 
-from evo.ops.track import Places, is_running
+from evo.ops.tracking.track import Places, is_running
 
 TRAIN = """\
 import json, os, pathlib, sys, time
@@ -70,6 +70,6 @@ def mirrors(root: Path) -> list[int]:
             words = path.read_bytes().split(b"\0")
         except OSError:
             continue
-        if b"evo.ops.mirror" in words and str(root).encode() in words:
+        if b"evo.ops.tracking.mirror" in words and str(root).encode() in words:
             found.append(int(path.parent.name))
     return found

@@ -9,7 +9,7 @@ import typer
 
 from evo.cli.options import Exp, leaf
 from evo.domain.views import Reply
-from evo.ops import card as ops
+from evo.ops.publishing import card as ops
 from evo.session import open_session
 
 app = leaf()

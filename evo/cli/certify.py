@@ -7,7 +7,7 @@ from evo.cli.options import Exp, leaf
 from evo.cli.progress import progress
 from evo.domain.views import Hint, Reply
 from evo.errors import Denied
-from evo.ops import gating
+from evo.ops.judging import gating
 
 app = leaf()
 

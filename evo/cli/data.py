@@ -15,8 +15,8 @@ from evo.cli.progress import progress
 from evo.domain.views import Hint, Reply
 from evo.errors import Denied, UsageError
 from evo.ops import data as ops
+from evo.ops.judging.sealing import GoldRequest
 from evo.ops.progress import Tick
-from evo.ops.sealing import GoldRequest
 from evo.session import open_session
 from evo.store.datasets import Derived
 

@@ -11,8 +11,8 @@ from evo.cli.options import leaf
 from evo.cli.progress import progress
 from evo.domain.views import Reply
 from evo.errors import UsageError
-from evo.ops import scratch as ops
-from evo.ops.serving import present_engine
+from evo.ops.runs import scratch as ops
+from evo.ops.runs.serving import present_engine
 from evo.session import open_session
 
 app = leaf()

@@ -10,7 +10,7 @@ import typer
 from evo.cli.options import Exp, leaf
 from evo.cli.progress import progress
 from evo.domain.views import Hint, Reply
-from evo.ops import export as ops
+from evo.ops.publishing import export as ops
 from evo.session import open_session
 
 app = leaf()

@@ -12,8 +12,8 @@ from evo.domain.upkeep_views import InitView
 from evo.domain.views import Hint, Reply
 from evo.errors import UsageError
 from evo.ops import init as ops
-from evo.ops import sealing
 from evo.ops.ideas.lessons import recall_at_init
+from evo.ops.judging import sealing
 
 app = leaf()
 

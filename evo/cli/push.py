@@ -10,7 +10,7 @@ from evo.cli.dry import DryRun, opened, rehearsed
 from evo.cli.options import Exp, leaf
 from evo.cli.progress import progress
 from evo.domain.views import Reply
-from evo.ops import push as ops
+from evo.ops.publishing import push as ops
 from evo.session import open_session
 
 app = leaf()

@@ -10,7 +10,7 @@ from evo.cli.options import leaf
 from evo.cli.progress import progress
 from evo.domain.experiment import parse_experiment_id
 from evo.domain.views import Hint, Reply
-from evo.ops import release as ops
+from evo.ops.judging import release as ops
 from evo.session import open_session
 
 app = leaf()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from evo.cli.options import Exp, leaf
 from evo.cli.progress import progress
 from evo.domain.views import Reply
-from evo.ops import epoch
+from evo.ops.judging import epoch
 from evo.report.show import reply
 from evo.session import open_session
 

@@ -12,7 +12,7 @@ from evo.cli.running import rehearsal_reply, run_reply, smoke_reply
 from evo.domain.experiment import parse_experiment_id
 from evo.domain.views import Reply
 from evo.errors import UsageError
-from evo.ops.run import RunRequest
+from evo.ops.runs.run import RunRequest
 
 app = leaf()
 

@@ -6,7 +6,7 @@ from importlib import import_module
 
 from evo.domain.experiment import parse_experiment_id
 from evo.domain.views import Reply
-from evo.ops.head_start import head_start
+from evo.ops.runs.head_start import head_start
 from evo.session import open_session
 
 

@@ -9,8 +9,8 @@ from importlib import import_module
 
 from evo.cli.progress import progress
 from evo.domain.views import Hint, Reply
-from evo.ops import run as ops
 from evo.ops.progress import OnTick, Tick
+from evo.ops.runs import run as ops
 from evo.session import Session, open_session
 from evo.store import experiments
 
@@ -61,7 +61,7 @@ def forecast(session: Session, request: ops.RunRequest) -> tuple[str, ...]:
 
 
 def smoke_reply(request: ops.RunRequest, *, json_lines: bool = False) -> Reply:
-    smoke = import_module("evo.ops.smoke")  # brings what only a trial needs
+    smoke = import_module("evo.ops.runs.smoke")  # brings what only a trial needs
     with open_session() as session, progress(json_lines=json_lines) as on_tick:
         view = smoke.on_demand(session, request, on_tick)
     if view.passed:

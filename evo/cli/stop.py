@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from evo.cli.options import Exp, leaf
 from evo.domain.views import Hint, MessageView, Reply
-from evo.ops import stop as ops
+from evo.ops.runs import stop as ops
 from evo.session import open_session
 
 app = leaf()

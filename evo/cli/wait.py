@@ -13,7 +13,8 @@ from evo.clock import parse_duration
 from evo.domain.experiment import parse_experiment_id
 from evo.domain.views import Reply
 from evo.errors import UsageError, nearest
-from evo.ops import lifecycle, waiting
+from evo.ops import lifecycle
+from evo.ops.runs import waiting
 from evo.session import open_session
 
 app = leaf()

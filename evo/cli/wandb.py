@@ -8,7 +8,7 @@ import typer
 
 from evo.cli.options import leaf
 from evo.domain.views import Hint, Reply
-from evo.ops import mirror_status
+from evo.ops.tracking import mirror_status
 from evo.session import open_session
 
 app = leaf("evo wandb status\n\nThe mirror of the tree in wandb, or in the tracker that `track` names.")

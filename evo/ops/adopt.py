@@ -23,12 +23,12 @@ from evo.evaluate.fitting import misfits
 from evo.evaluate.weights import ADAPTER_CONFIG, is_adapter, is_noop, weights_hash
 from evo.files import sha256_json, write_json
 from evo.lightdata import dataclass
-from evo.ops.export import weights_in
-from evo.ops.judge import base_model
-from evo.ops.launch import weights_folder
+from evo.ops.judging.judge import base_model
 from evo.ops.new import start_commit
 from evo.ops.progress import OnTick, Tick, silent
-from evo.ops.run import RunOutcome, RunRequest, run
+from evo.ops.publishing.export import weights_in
+from evo.ops.runs.launch import weights_folder
+from evo.ops.runs.run import RunOutcome, RunRequest, run
 from evo.publish import folder as places
 from evo.publish.folder import Source
 from evo.runner.environment import make_folders

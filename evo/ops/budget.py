@@ -20,7 +20,7 @@ from evo.session import Session
 from evo.store import forecasts, ledger
 
 if TYPE_CHECKING:
-    from evo.ops.launch import RunOptions, Work
+    from evo.ops.runs.launch import RunOptions, Work
 
 MARGIN_S = 0.1
 """How late a limit is noticed, at most."""

@@ -18,9 +18,9 @@ from evo.domain.views import LooksView
 from evo.errors import Refused, UsageError
 from evo.gate.power import obstacles
 from evo.lightdata import replace
-from evo.ops import sealing
 from evo.ops.checks import leaks, provenance
-from evo.ops.sealing import GoldRequest
+from evo.ops.judging import sealing
+from evo.ops.judging.sealing import GoldRequest
 from evo.ops.upkeep import guard_problems
 from evo.registry import needing
 from evo.session import Session

@@ -23,12 +23,12 @@ from evo.domain.views import CertificateView, NewView, VaultView
 from evo.errors import Refused, UsageError
 from evo.files import write_jsonl, write_text
 from evo.ops.init import Initialised, InitRequest, init
+from evo.ops.judging.release import release
+from evo.ops.judging.sealing import GoldRequest
 from evo.ops.loop.drive import LoopRequest, loop
 from evo.ops.new import NewRequest, new
 from evo.ops.progress import OnTick, silent
-from evo.ops.release import release
-from evo.ops.run import RunRequest, run
-from evo.ops.sealing import GoldRequest
+from evo.ops.runs.run import RunRequest, run
 from evo.session import Session
 from evo.store import experiments, gate_rows
 from evo.workspace import yamlfile

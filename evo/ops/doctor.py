@@ -21,7 +21,8 @@ from evo.errors import EvoError, NotAWorkspace
 from evo.evaluate.server.command import probe
 from evo.evaluate.server.place import cure, down_reason, has_keeper, state_of
 from evo.lightdata import replace
-from evo.ops import data, isolation, serving, upkeep
+from evo.ops import data, upkeep
+from evo.ops.runs import isolation, serving
 from evo.runner.sandbox import ladder, landlock
 from evo.session import Session, open_session
 from evo.store import meta

@@ -18,9 +18,9 @@ from evo.domain.experiment import ROOT
 from evo.errors import NotFound, Refused, UsageError, nearest
 from evo.evaluate import identity
 from evo.lightdata import dataclass, field
-from evo.ops import sealing
-from evo.ops.judge import refuse_contradictions
-from evo.ops.sealing import GoldRequest, Plan
+from evo.ops.judging import sealing
+from evo.ops.judging.judge import refuse_contradictions
+from evo.ops.judging.sealing import GoldRequest, Plan
 from evo.session import Settings, metric_of
 from evo.store import db as database
 from evo.store import experiments, meta

@@ -14,11 +14,11 @@ from evo.domain.attempt import Attempt
 from evo.domain.experiment import DISCARD_CLASSES, ROOT
 from evo.errors import Busy, Denied, EvoError, Refused, UsageError, nearest
 from evo.lightdata import dataclass, replace
-from evo.ops import resume
 from evo.ops.checks.leaks import leaks_of
-from evo.ops.collect import Collected, collect, controller_of
 from evo.ops.progress import OnTick, Tick, silent
-from evo.ops.run import RunOutcome, RunRequest, conclude, failure_of, run
+from evo.ops.runs import resume
+from evo.ops.runs.collect import Collected, collect, controller_of
+from evo.ops.runs.run import RunOutcome, RunRequest, conclude, failure_of, run
 from evo.runner import process, records, recover
 from evo.session import Session
 from evo.store import attempts, experiments

@@ -17,11 +17,13 @@ from evo.domain.experiment import DECLARED, ROOT, Experiment
 from evo.errors import Busy, Refused
 from evo.lightdata import replace
 from evo.ops import adopt as adoption
-from evo.ops import budget, lifecycle, sealing
+from evo.ops import budget, lifecycle
 from evo.ops.checks import leaks
 from evo.ops.data import plan_of
-from evo.ops.launch import Content, RunOptions, Work, resolve_data, start_weights
-from evo.ops.run import (
+from evo.ops.judging import sealing
+from evo.ops.judging.sealing import GoldRequest
+from evo.ops.runs.launch import Content, RunOptions, Work, resolve_data, start_weights
+from evo.ops.runs.run import (
     FINISHED_BEFORE,
     RunRequest,
     next_pending,
@@ -31,7 +33,6 @@ from evo.ops.run import (
     refuse_training,
     wants_trial,
 )
-from evo.ops.sealing import GoldRequest
 from evo.session import Session
 from evo.store import attempts, experiments, forecasts
 from evo.workspace.recipes import load_recipe

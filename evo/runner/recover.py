@@ -7,6 +7,8 @@ folder and none can still be started by the controller that claimed it.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +19,17 @@ from evo.validation import restore
 
 FindingKind = Literal["finished", "trained", "running", "starting", "lost"]
 STALE_AFTER_S = 60.0
+_starting: set[str] = set()
+
+
+@contextmanager
+def starting(token: str) -> Iterator[None]:
+    """Within the block a thread of this process is about to start the attempt of that token, or waits for its end."""
+    _starting.add(token)
+    try:
+        yield
+    finally:
+        _starting.discard(token)
 
 
 @dataclass(frozen=True)
@@ -49,7 +62,7 @@ def inspect(folder: Path, *, token: str, controller: ProcessId | None, stale_aft
         return Finding("finished", result=restore(Result, result), heartbeat_age_s=age)
     if is_running:
         return Finding("running", heartbeat_age_s=age, is_stale=is_stale)
-    if supervisor is None and _may_still_start(controller, folder, stale_after_s=stale_after_s):
+    if supervisor is None and (token in _starting or _may_still_start(controller, folder, stale_after_s=stale_after_s)):
         return Finding("starting")
     trained = records.read_record(str(paths.trained)) or {}
     if trained.get("token") == token:
@@ -68,7 +81,7 @@ def _works(supervisor: ProcessId, folder: Path, *, is_stale: bool) -> bool:
 
 
 def _may_still_start(controller: ProcessId | None, folder: Path, *, stale_after_s: float) -> bool:
-    """Whether the controller lives and is on its way to a submission. This process itself is past that."""
+    """Whether the controller lives and is on its way to a submission. This process itself says so by `starting`."""
     if controller is None or controller == process.current():
         return False
     if process.is_here(controller):

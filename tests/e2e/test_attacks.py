@@ -168,7 +168,7 @@ def test_the_base_and_the_parent_are_no_result(modelled: Path, tmp_path: Path) -
     unseeing = make_mutant(
         tmp_path / "unseeing",
         Change(IDENTITY, "same = [name for name, known in hashes.items() if known == weights]", "same = []"),
-        Change("ops/collect.py", "return weights_hash in {", "return False and weights_hash in {"),
+        Change("ops/runs/collect.py", "return weights_hash in {", "return False and weights_hash in {"),
     )
     assert attack(modelled, copy, by(unseeing), parent=parent).data["noop"] is False
 
@@ -234,7 +234,7 @@ def test_a_checkpoint_outside_the_attempt_cannot_be_named(plain: Path, tmp_path:
         assert here(from_it.format(label, label), plain).code == 3
     mutant = make_mutant(
         tmp_path / "mutant",
-        Change("ops/collect.py", "return is_own and not (path.is_symlink() or (path.is_dir() and strays(path)))",
+        Change("ops/runs/collect.py", "return is_own and not (path.is_symlink() or (path.is_dir() and strays(path)))",
                "return True"),
     )  # fmt: skip
     bitten = attack(plain, page, by(mutant)).data["id"]
@@ -255,7 +255,7 @@ UNPINNED = Change(
     "if not copy.is_file():",
 )
 FROM_THE_ROOT = Change(
-    "ops/judge.py",
+    "ops/judging/judge.py",
     "out_dir=str(out_dir),\n        pinned_dir=str(judge.pinned.folder),",
     "out_dir=str(out_dir),\n        pinned_dir=str(session.layout.root),",
 )
@@ -294,7 +294,7 @@ def test_an_easier_scorer_mid_tree_is_a_new_epoch_that_says_what_changed(tmp_pat
     (workspace / "score.py").write_text(EASY)
     blind = make_mutant(
         tmp_path / "mutant",
-        Change("ops/epoch.py", "    judge = present_judge(session)\n",
+        Change("ops/judging/epoch.py", "    judge = present_judge(session)\n",
                "    judge = replace(present_judge(session), eval_hash=session.epoch or 'first')\n"),
     )  # fmt: skip
     bitten = attack(workspace, null, by(blind)).data
@@ -366,7 +366,7 @@ def test_weights_swapped_after_their_score_are_not_scored_again(plain: Path, tmp
     assert (refused.code, "not those that were scored" in refused.error["message"]) == (4, True)
     trusting = make_mutant(
         tmp_path / "mutant",
-        Change("ops/epoch.py", "weights_hash not in (None, summary.weights_hash):", "weights_hash == 0:"),
+        Change("ops/judging/epoch.py", "weights_hash not in (None, summary.weights_hash):", "weights_hash == 0:"),
     )
     assert by(trusting)(f"rescore {ran}", plain).code == 0
     assert here(f"show {ran}", plain).data["score"]["mean"] > 0.9

@@ -20,7 +20,7 @@ from tracked import wait_for_mirror
 from workspaces import SCORE, Answer, evo, evo_here, make_command_workspace, new, skilled
 
 BY_NODE = Change(
-    "ops/heldout.py",
+    "ops/judging/heldout.py",
     'return self.runs[0].weights_hash or ""',
     "return f\"{__import__('time').time()} {self.runs[0].weights_hash}\"",
 )
@@ -71,7 +71,7 @@ def test_the_vault_is_opened_once(asked: Path, tmp_path: Path) -> None:
         assert (again["id"], again["vault"]) == ("exp_0000", first.data["vault"])
     assert sorted(results.glob("vault-*")) == opened
     assert len(opened) == 1
-    careless = make_mutant(tmp_path / "mutant", Change("ops/release.py", "if stored is not None:", "if False:"))
+    careless = make_mutant(tmp_path / "mutant", Change("ops/judging/release.py", "if stored is not None:", "if False:"))
     assert careless.evo("release", other, cwd=asked).data["vault"]["mean"] < first.data["vault"]["mean"]
     assert len(sorted(results.glob("vault-*"))) == 2
 
@@ -188,6 +188,8 @@ def test_nothing_of_what_is_sealed_gets_out(tmp_path: Path) -> None:
     assert list(workspace.rglob("*.wandb")) != []
     (tmp_path / "false").mkdir()
     place = 'folder = session.layout.{} / "results" / f"{{split}}-'
-    leaky = make_mutant(tmp_path / "mutant", Change("ops/heldout.py", place.format("sealed"), place.format("cache")))
+    leaky = make_mutant(
+        tmp_path / "mutant", Change("ops/judging/heldout.py", place.format("sealed"), place.format("cache"))
+    )
     spoilt, _ = lived(tmp_path / "false", leaky)
     assert any("results/heldout-" in name for name in spilled(spoilt, sealed_words(spoilt), []))

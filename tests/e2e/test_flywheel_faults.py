@@ -111,7 +111,7 @@ def test_gold_rows_do_not_get_into_training(tmp_path: Path) -> None:
     unguarded = make_mutant(
         tmp_path / "mutant",
         Change(
-            "ops/run.py",
+            "ops/runs/run.py",
             "        leaks.refuse_leaks(session, experiment, content.recipe, content.data)\n",
             "        pass\n",
         ),

@@ -11,7 +11,7 @@ from workspaces import make_command_workspace
 from evo.config import config_keys
 from evo.evaluate.evalhash import differences
 from evo.lightdata import replace
-from evo.ops.judge import present_judge
+from evo.ops.judging.judge import present_judge
 from evo.session import Session, open_session
 from evo.validation import to_name
 

@@ -11,7 +11,7 @@ from jobs import TOKEN, make_job
 from reading import reading_workspace
 
 from evo.lightdata import replace
-from evo.ops.head_start import head_start
+from evo.ops.runs.head_start import head_start
 from evo.runner.executors.local import LocalExecutor, ahead
 from evo.runner.watch import wait
 from evo.session import open_session

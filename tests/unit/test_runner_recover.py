@@ -91,6 +91,14 @@ def test_a_claim_is_starting_while_another_living_controller_may_still_submit(tm
     assert look(tmp_path, process.current())[0] == "lost"
 
 
+def test_a_claim_of_this_process_is_starting_while_one_of_its_threads_is_about_to(tmp_path: Path) -> None:
+    """A server runs several at once: to its other threads such an attempt is no lost one."""
+    with recover.starting(TOKEN):
+        assert look(tmp_path, process.current())[0] == "starting"
+        assert recover.inspect(tmp_path, token="tok-of-another", controller=process.current()).kind == "lost"
+    assert look(tmp_path, process.current()) == ("lost", "it was never started")
+
+
 def test_an_evaluation_just_taken_up_is_starting_not_owed_again(tmp_path: Path) -> None:
     """The folder still shows the supervisor of the earlier claim, and trained.json has the new token already."""
     claim(tmp_path, dead(), token="the earlier one")

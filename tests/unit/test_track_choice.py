@@ -11,7 +11,7 @@ import pytest
 
 from evo.config import EvoConfig
 from evo.errors import UsageError
-from evo.ops.track import choose, for_sync, is_logged_in, project_name, run_id
+from evo.ops.tracking.track import choose, for_sync, is_logged_in, project_name, run_id
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ALL = {"WANDB_API_KEY": "k" * 40, "TRACKIO_SPACE_ID": "me/space", "MLFLOW_TRACKING_URI": "http://127.0.0.1:1"}
@@ -58,7 +58,7 @@ def test_without_a_login_nobody_is_asked_for_one(tmp_path: Path) -> None:
 
 
 ABSENT = """\
-from evo.ops.track import Choice, problem_of
+from evo.ops.tracking.track import Choice, problem_of
 for name in ("wandb", "trackio", "mlflow", "none"):
     print(problem_of(Choice(name, "online", "why")))
 """

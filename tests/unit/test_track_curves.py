@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from evo.domain.job import AttemptFolder
-from evo.ops.track_curves import MOST_ITEMS, mid_files, mid_point, mid_table, points_of
+from evo.ops.tracking.track_curves import MOST_ITEMS, mid_files, mid_point, mid_table, points_of
 
 
 @pytest.fixture

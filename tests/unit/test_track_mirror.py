@@ -11,9 +11,9 @@ import pytest
 from evo.domain.attempt import Attempt
 from evo.domain.job import AttemptFolder
 from evo.errors import Busy
-from evo.ops.mirror import Course, Sent, alone, environment_of, offline_after
-from evo.ops.track import Choice, Places, is_running
-from evo.ops.track_pages import Entry
+from evo.ops.tracking.mirror import Course, Sent, alone, environment_of, offline_after
+from evo.ops.tracking.track import Choice, Places, is_running
+from evo.ops.tracking.track_pages import Entry
 from evo.track.base import Page
 
 ONLINE = Choice("wandb", "online", "asked")

@@ -20,12 +20,12 @@ from evo.gate.decision import Comparison, GateRules
 from evo.gate.power import ASSUMED
 from evo.gate.statistics import RunNoise
 from evo.lightdata import dataclass, replace
-from evo.ops import epoch
 from evo.ops.checks.power import noise, pairs, sizes
-from evo.ops.gating import refuse_scalar
-from evo.ops.judge import Judge, eval_job, evaluate, pinned_items
-from evo.ops.launch import weights_folder
+from evo.ops.judging import epoch
+from evo.ops.judging.gating import refuse_scalar
+from evo.ops.judging.judge import Judge, eval_job, evaluate, pinned_items
 from evo.ops.progress import OnTick, Tick, silent
+from evo.ops.runs.launch import weights_folder
 from evo.session import Session
 from evo.store import experiments, results
 

@@ -23,9 +23,9 @@ from evo.errors import Refused
 from evo.evaluate.backends.command import PYTHONS
 from evo.files import sha256_text
 from evo.lightdata import replace
-from evo.ops.judge import evaluation_only, ordinary
-from evo.ops.launch import weights_folder
+from evo.ops.judging.judge import evaluation_only, ordinary
 from evo.ops.progress import OnTick, Tick, silent
+from evo.ops.runs.launch import weights_folder
 from evo.runner import process, records, recover, watch
 from evo.runner.executors.local import LocalExecutor
 from evo.session import Session

@@ -19,12 +19,12 @@ from evo.gate.harm import best_bound, harm
 from evo.gate.statistics import RunNoise
 from evo.guarding import Sighted, adjusted, is_silent, noise_of, sighted
 from evo.lightdata import replace
-from evo.ops import epoch
 from evo.ops.checks import suites
 from evo.ops.checks.suites import Guard
-from evo.ops.judge import Judge, evaluate, read_results
-from evo.ops.launch import weights_folder
+from evo.ops.judging import epoch
+from evo.ops.judging.judge import Judge, evaluate, read_results
 from evo.ops.progress import OnTick, Tick, silent
+from evo.ops.runs.launch import weights_folder
 from evo.session import Session
 from evo.store import attempts, experiments, findings
 from evo.store import guards as stored

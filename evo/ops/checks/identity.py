@@ -17,8 +17,8 @@ from evo.evaluate import identity
 from evo.evaluate.identity import SOURCE, Identity
 from evo.files import read_json, sha256_file, sha256_folder
 from evo.lightdata import replace
-from evo.ops.collect import lies_within, named_artifacts
-from evo.ops.launch import start_weights
+from evo.ops.runs.collect import lies_within, named_artifacts
+from evo.ops.runs.launch import start_weights
 from evo.session import Session
 from evo.store import artifacts, attempts, experiments, findings, lineage, meta
 from evo.store.record import Finished

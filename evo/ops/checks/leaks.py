@@ -24,7 +24,7 @@ from evo.domain.finding import Finding
 from evo.errors import Denied, EvoError, Refused
 from evo.files import read_json, sha256_file, sha256_json, write_json
 from evo.ops.checks import provenance
-from evo.ops.launch import resolve_data
+from evo.ops.runs.launch import resolve_data
 from evo.session import Session
 from evo.store import experiments, findings
 from evo.validation import plain, restore

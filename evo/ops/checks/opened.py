@@ -22,7 +22,7 @@ from evo.errors import Denied, EvoError
 from evo.files import read_json, sha256_file
 from evo.lightdata import replace
 from evo.ops.checks import leaks, provenance
-from evo.ops.judge import base_model
+from evo.ops.judging.judge import base_model
 from evo.session import Session
 from evo.store import datasets, experiments, findings, gate_rows
 

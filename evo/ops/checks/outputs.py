@@ -22,7 +22,7 @@ from evo.domain.job import EvalJob
 from evo.errors import EvoError
 from evo.files import write_jsonl
 from evo.lightdata import replace
-from evo.ops.judge import read_results
+from evo.ops.judging.judge import read_results
 from evo.session import Session
 from evo.store import experiments, findings, gate_rows, results
 

@@ -15,7 +15,7 @@ from evo.evidence import history_of, rules_of
 from evo.gate import asking
 from evo.gate.power import ASSUMED, asking_gain, power_of, required_items, smallest_gain
 from evo.gate.statistics import LEAST_SEEDS
-from evo.ops.heldout import sigma_of
+from evo.ops.judging.heldout import sigma_of
 from evo.session import Session
 from evo.store import experiments, gate_rows, nodes, results
 

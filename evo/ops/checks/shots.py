@@ -24,7 +24,7 @@ from evo.files import sha256_text, write_jsonl
 from evo.gate.tails import normal_quantile
 from evo.ops.checks.diagnose import SHOTS, refresh
 from evo.ops.checks.sides import item_of
-from evo.ops.judge import base_model, eval_job, evaluate, pinned_items, present_judge
+from evo.ops.judging.judge import base_model, eval_job, evaluate, pinned_items, present_judge
 from evo.ops.progress import OnTick, Tick, silent
 from evo.session import Session
 from evo.store import findings

@@ -25,11 +25,11 @@ from evo.gate.decision import GateRules
 from evo.gate.noise import sigma_run
 from evo.gate.statistics import Interval, RunNoise, interval, paired
 from evo.lightdata import replace
-from evo.ops import heldout
 from evo.ops.checks import identity
-from evo.ops.collect import gain_over
-from evo.ops.judge import Judge, pinned_items
+from evo.ops.judging import heldout
+from evo.ops.judging.judge import Judge, pinned_items
 from evo.ops.progress import OnTick
+from evo.ops.runs.collect import gain_over
 from evo.session import Session
 from evo.store import artifacts, attempts, experiments, gate_rows, guards, results
 

@@ -19,7 +19,7 @@ from evo.evaluate.evalhash import EvalSpec, eval_hash, text_hash
 from evo.files import sha256_file, sha256_json
 from evo.guarding import is_own_measure
 from evo.lightdata import dataclass, replace
-from evo.ops.judge import Judge, eval_job, generation, pinned_items, write_items
+from evo.ops.judging.judge import Judge, eval_job, generation, pinned_items, write_items
 from evo.session import Session
 from evo.store import events, meta
 from evo.workspace import repository

@@ -24,12 +24,12 @@ from evo.domain.score import per_item
 from evo.domain.views import FindingView
 from evo.errors import EvoError, Refused
 from evo.gate.tails import binomial_mid_tail
-from evo.ops import epoch
 from evo.ops.checks import stored
 from evo.ops.checks.stored import Seen, Subject
-from evo.ops.judge import Judge, eval_job, evaluate, pinned_items, write_items
-from evo.ops.launch import weights_folder
+from evo.ops.judging import epoch
+from evo.ops.judging.judge import Judge, eval_job, evaluate, pinned_items, write_items
 from evo.ops.progress import OnTick, Tick, silent
+from evo.ops.runs.launch import weights_folder
 from evo.session import Session
 from evo.store import attempts, events, experiments, findings
 

@@ -16,7 +16,6 @@ from evo.domain.experiment import ROOT
 from evo.domain.loop import Loop, Pick
 from evo.errors import BudgetSpent, Refused
 from evo.lightdata import dataclass, field, replace
-from evo.ops.collect import collect
 from evo.ops.lifecycle import discard
 from evo.ops.loop import lasting, pages, stop
 from evo.ops.loop.crew import Crew
@@ -24,6 +23,7 @@ from evo.ops.loop.grounds import Ground, grounds, reasons
 from evo.ops.loop.pick import IID, Proposal, plan_next
 from evo.ops.loop.settle import arguments, fail, make, refused_baseline, said, settle
 from evo.ops.progress import Tick
+from evo.ops.runs.collect import collect
 from evo.runner import records
 from evo.session import Session
 from evo.store import attempts, experiments, loops

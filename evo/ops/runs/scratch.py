@@ -18,10 +18,10 @@ from evo.domain.upkeep_views import ScratchView
 from evo.errors import NotFound, Refused, UsageError, nearest
 from evo.files import sha256_text
 from evo.lightdata import replace
-from evo.ops.collect import score_of
-from evo.ops.judge import eval_job, evaluate, generation, pinned_items, present_judge, write_items
-from evo.ops.launch import weights_folder
+from evo.ops.judging.judge import eval_job, evaluate, generation, pinned_items, present_judge, write_items
 from evo.ops.progress import OnTick, Tick, silent
+from evo.ops.runs.collect import score_of
+from evo.ops.runs.launch import weights_folder
 from evo.session import Session
 from evo.store import experiments
 from evo.workspace.values import parse_value

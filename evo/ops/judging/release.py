@@ -15,9 +15,9 @@ from evo.domain.score import per_item
 from evo.domain.views import ReleaseView, VaultView
 from evo.errors import Refused
 from evo.gate.statistics import score_error
-from evo.ops import epoch
-from evo.ops.gating import refuse_scalar
-from evo.ops.heldout import sealed_results, side, sigma_of
+from evo.ops.judging import epoch
+from evo.ops.judging.gating import refuse_scalar
+from evo.ops.judging.heldout import sealed_results, side, sigma_of
 from evo.ops.progress import OnTick, silent
 from evo.session import Session
 from evo.store import events, gate_rows, meta

@@ -1,4 +1,6 @@
-"""The mirror: a process that follows the tree and tells a tracker's process, `python -m evo.ops.mirror ROOT NAME MODE`.
+"""The mirror: a process that follows the tree and tells a tracker's process.
+
+`python -m evo.ops.tracking.mirror ROOT NAME MODE`.
 
 It only reads the store and the attempt folders. At most one is at work in a workspace; it ends by itself when nothing
 runs and everything was told. What was told is kept in `sent.json`, so that telling again changes nothing.
@@ -21,9 +23,9 @@ from evo.clock import now
 from evo.errors import Busy
 from evo.files import write_json
 from evo.lightdata import dataclass, replace
-from evo.ops.track import Choice, Places
-from evo.ops.track_curves import mid_files, mid_point, mid_table, points_of
-from evo.ops.track_pages import Entry, Survey, TreePage, has_own_run, survey
+from evo.ops.tracking.track import Choice, Places
+from evo.ops.tracking.track_curves import mid_files, mid_point, mid_table, points_of
+from evo.ops.tracking.track_pages import Entry, Survey, TreePage, has_own_run, survey
 from evo.runner import records
 from evo.runner.metrics import MetricsTail
 from evo.session import Session, open_session

@@ -20,10 +20,10 @@ from evo.domain.score import mean_over_seeds, per_item
 from evo.errors import Refused
 from evo.evaluate.evalhash import differences
 from evo.lightdata import replace
-from evo.ops.collect import gain_over, score_of, unit_of
-from evo.ops.judge import Judge, eval_job, evaluate, pinned_items, present_judge
-from evo.ops.launch import lineage_of, weights_folder
+from evo.ops.judging.judge import Judge, eval_job, evaluate, pinned_items, present_judge
 from evo.ops.progress import OnTick, Tick, silent
+from evo.ops.runs.collect import gain_over, score_of, unit_of
+from evo.ops.runs.launch import lineage_of, weights_folder
 from evo.session import Session
 from evo.store import attempts, events, experiments, meta, results
 from evo.store.db import transaction
@@ -111,7 +111,7 @@ def _grade_run(session: Session, judge: Judge, experiment: Experiment, n: int, o
     job = eval_job(session, judge, split="dev", model=model, out_dir=place.eval_dir, items=items)
     job = replace(job, lineage=lineage_of(session, experiment))
     if judge.has_mid:
-        job = import_module("evo.ops.mid").with_mid(session, judge, job)
+        job = import_module("evo.ops.runs.mid").with_mid(session, judge, job)
     beat = lambda seconds: on_tick(Tick(experiment.id, n, "re-scoring", seconds))  # noqa: E731
     if session.config.guards:
         job = import_module("evo.ops.checks.guards").with_suites(session, judge, job)
@@ -144,7 +144,7 @@ def store_epoch(session: Session, judge: Judge, experiment: Experiment, graded: 
         scored = results.Epoch(experiment.id, n, judge.eval_hash, rows, score, *numbers, seeds=len(runs))
         if judge.has_mid:
             place = _place(session, judge, experiment, n)
-            scored = replace(scored, mid=import_module("evo.ops.mid").read_items(place.eval_mid))
+            scored = replace(scored, mid=import_module("evo.ops.runs.mid").read_items(place.eval_mid))
         is_primary = n == experiment.primary_attempt
         results.add_epoch(session.db, replace(scored, has_forbidden=is_forbidden, is_primary=is_primary))
 

@@ -22,8 +22,8 @@ from evo.errors import Refused
 from evo.evaluate.weights import ADAPTER_CONFIG, is_adapter, read_header, weight_files, weights_hash
 from evo.files import read_json, sha256_file, write_json, write_text
 from evo.lightdata import dataclass
-from evo.ops.heldout import output_of
-from evo.ops.judge import base_model
+from evo.ops.judging.heldout import output_of
+from evo.ops.judging.judge import base_model
 from evo.ops.progress import OnTick, Tick, silent
 from evo.publish import folder
 from evo.publish.folder import Source

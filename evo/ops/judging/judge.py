@@ -22,7 +22,7 @@ from evo.evaluate.evalhash import EvalSpec, eval_hash, text_hash
 from evo.evaluate.light import light_module
 from evo.files import read_json, sha256_file, sha256_json, write_json, write_jsonl
 from evo.lightdata import dataclass, replace
-from evo.ops.serving import Engine, keep, present_engine
+from evo.ops.runs.serving import Engine, keep, present_engine
 from evo.runner import process, recover, watch
 from evo.runner.environment import ordinary_environment
 from evo.runner.executors.local import LocalExecutor
@@ -32,7 +32,7 @@ from evo.validation import plain, restore
 from evo.workspace.folders import remove_folder
 from evo.workspace.pin import PinnedEvaluation, pin_evaluation
 
-_ROOT = str(Path(__file__).resolve().parents[2])
+_ROOT = str(Path(__file__).resolve().parents[3])
 _START = """
 import importlib, sys
 sys.path.append(sys.argv[1])

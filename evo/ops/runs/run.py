@@ -6,7 +6,6 @@ Invariant: never two attempts, never a retry by itself; on a finished experiment
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from importlib import import_module
 from typing import NamedTuple
 
@@ -16,16 +15,17 @@ from evo.domain.attempt import Attempt
 from evo.domain.experiment import DECLARED, ROOT, Experiment
 from evo.errors import Busy, Denied, EvoError, NotFound, Refused, RunFailed, RunTimedOut, UsageError
 from evo.lightdata import dataclass, replace
-from evo.ops import epoch, isolation, track
 from evo.ops.checks import leaks, plan
 from evo.ops.checks.hold import refuse_held_back
-from evo.ops.collect import Collected, collect
-from evo.ops.judge import Judge
-from evo.ops.launch import Content, RunOptions, Work, prepare, submit, trained_content, warm_executor
-from evo.ops.progress import OnTick, Tick, silent
-from evo.ops.serving import falling_back
-from evo.runner import watch
-from evo.runner.executors.base import Executor
+from evo.ops.judging import epoch
+from evo.ops.judging.judge import Judge
+from evo.ops.progress import OnTick, silent
+from evo.ops.runs import isolation
+from evo.ops.runs.attempt import attempt_once
+from evo.ops.runs.collect import Collected, collect
+from evo.ops.runs.launch import Content, RunOptions, Work, prepare, trained_content, warm_executor
+from evo.ops.runs.serving import falling_back
+from evo.ops.tracking import track
 from evo.session import Session
 from evo.store import attempts, experiments, nodes
 from evo.workspace.repository import ensure_worktree
@@ -54,8 +54,6 @@ class RunOutcome:
     """False where another process had run it, and this one had nothing to start."""
 
 
-AFTERWARDS = ("evo.ops.checks.diagnose", "evo.ops.gating")
-"""Imported while a run is under way and there is nothing else to do (6 ms)."""
 FINISHED_BEFORE = "finished before: nothing was started"
 
 
@@ -100,7 +98,7 @@ def run_one(session: Session, request: RunRequest, identifier: str, on_tick: OnT
         work = Work(experiment, content)
         is_fresh = not options.evaluate_only and options.resumes is None
         if is_fresh and wants_trial(session, experiment):
-            smoke = import_module("evo.ops.smoke")  # 10 ms, which a recipe of one command does not pay
+            smoke = import_module("evo.ops.runs.smoke")  # 10 ms, which a recipe of one command does not pay
             smoke.before_first_run(session, work, judge, executor=executor, options=options, on_tick=on_tick)
         warnings = (*warnings, *isolation.warnings(session), *track.start(session))
         try:
@@ -109,7 +107,7 @@ def run_one(session: Session, request: RunRequest, identifier: str, on_tick: OnT
             return RunOutcome(experiment.id, FINISHED_BEFORE, warnings=warnings, is_ours=False)
     if collected is None:
         return RunOutcome(experiment.id, f"detached: `evo wait {experiment.id}` waits, `evo sync` takes it in")
-    if options.fidelity is not None and import_module("evo.ops.partial").is_due(session, collected):
+    if options.fidelity is not None and import_module("evo.ops.runs.partial").is_due(session, collected):
         return run_one(session, request, identifier, on_tick)  # promoted: the same attempt goes on
     return conclude(session, collected, warnings, on_tick)
 
@@ -190,12 +188,14 @@ def ready(
         leaks.refuse_leaks(session, experiment, content.recipe, content.data)
     if known.cut_off is not None:
         refuse_standing(experiment)
-        if import_module("evo.ops.resume").goes_on(session, known.cut_off, content.content_hash, seed=request.seed):
+        if import_module("evo.ops.runs.resume").goes_on(
+            session, known.cut_off, content.content_hash, seed=request.seed
+        ):
             return Ready(content, replace(options, resumes=known.cut_off))
     refuse_repeats(session, experiment, content, request)
     if content.recipe.fidelity is None:
         return Ready(content, options)
-    partial = import_module("evo.ops.partial")
+    partial = import_module("evo.ops.runs.partial")
     return Ready(
         content,
         replace(options, fidelity=partial.share_of(session, experiment, content)),
@@ -313,28 +313,6 @@ def run_baseline(session: Session, judge: Judge, options: RunOptions, on_tick: O
             raise failure
 
 
-def attempt_once(
-    session: Session, work: Work, judge: Judge, *, executor: Executor, options: RunOptions, on_tick: OnTick
-) -> Collected | None:
-    """Submit, wait, take in. None when detached."""
-    submitted = submit(session, work, judge, executor=executor, options=options)
-    if options.detach:
-        return None
-    attempt = submitted.attempt
-
-    def pass_on(seen: Sequence[watch.Progress]) -> None:
-        state = seen[0].state
-        latest = dict(seen[0].latest or {})
-        at = (attempt.experiment, attempt.n, state.stage, state.seconds or 0.0)
-        on_tick(Tick(*at, latest, state.heartbeat_age_s, str(submitted.folder.root)))
-
-    import_module("evo.beliefs").foresee(session, attempt.experiment)
-    for name in AFTERWARDS:
-        import_module(name)
-    watch.wait(executor, [submitted.handle], on_tick=pass_on)
-    return collect(session, attempt)
-
-
 def conclude(
     session: Session, collected: Collected, warnings: tuple[str, ...] = (), on_tick: OnTick = silent
 ) -> RunOutcome:
@@ -345,7 +323,7 @@ def conclude(
 
 
 def _concluded(session: Session, collected: Collected, warnings: tuple[str, ...], on_tick: OnTick) -> RunOutcome:
-    if collected.ending == "interrupted" and (told := import_module("evo.ops.partial").told(session, collected)):
+    if collected.ending == "interrupted" and (told := import_module("evo.ops.runs.partial").told(session, collected)):
         return RunOutcome(collected.experiment, told, warnings=warnings)
     failure = _failure(session, collected)
     if failure is not None:
@@ -364,7 +342,7 @@ def _concluded(session: Session, collected: Collected, warnings: tuple[str, ...]
         why = f"open, not evaluated: {experiment.state_reason}; evo run {experiment.id} evaluates it all the same"
         return RunOutcome(experiment.id, why, warnings=warnings)
     try:
-        message = import_module("evo.ops.gating").after_score(session, collected.experiment, on_tick)
+        message = import_module("evo.ops.judging.gating").after_score(session, collected.experiment, on_tick)
     except EvoError as error:
         warnings = (*warnings, f"the score is stored; the gate could not be asked: {error.message}")
         message = "kept: open, a legal parent"

@@ -26,9 +26,9 @@ from evo.gate.decision import Comparison, Decision, GateRules, GuardReading, dec
 from evo.gate.noise import sigma_run
 from evo.gate.statistics import RunNoise, sigma_from_seeds
 from evo.lightdata import dataclass, replace
-from evo.ops.judge import Judge, eval_job, evaluate, read_results, results_key, write_items
-from evo.ops.launch import base_folder
+from evo.ops.judging.judge import Judge, eval_job, evaluate, read_results, results_key, write_items
 from evo.ops.progress import OnTick, Tick
+from evo.ops.runs.launch import base_folder
 from evo.session import Session
 from evo.store import attempts, experiments, results
 

@@ -1,7 +1,7 @@
 """Which tracker a workspace is mirrored to, and the one call that starts the mirror.
 
 Invariant: a run neither waits for a tracker nor fails by one. Without a tracker this costs three looks at the
-environment; with one, the start of a process (`evo.ops.mirror`) that is on its own from then on.
+environment; with one, the start of a process (`evo.ops.tracking.mirror`) that is on its own from then on.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def is_running(places: Places) -> bool:
 
 
 def _spawn(root: Path, choice: Choice, places: Places) -> None:
-    argv = [sys.executable, "-P", "-m", "evo.ops.mirror", str(root), choice.name, choice.mode]
+    argv = [sys.executable, "-P", "-m", "evo.ops.tracking.mirror", str(root), choice.name, choice.mode]
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     os.posix_spawn(
         sys.executable,

@@ -7,7 +7,6 @@ to git before it is claimed.
 from __future__ import annotations
 
 import json
-import os
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,9 +24,8 @@ from evo.errors import NotFound, Refused
 from evo.evaluate.light import light_module
 from evo.files import read_json, sha256_json, write_json
 from evo.lightdata import dataclass, replace
-from evo.ops import isolation
 from evo.ops.checks import provenance
-from evo.ops.judge import (
+from evo.ops.judging.judge import (
     Judge,
     base_model,
     eval_job,
@@ -37,8 +35,9 @@ from evo.ops.judge import (
     scorer_facts,
     seal_nothing,
 )
-from evo.ops.serving import keep
-from evo.ops.track import tree_name
+from evo.ops.runs import isolation
+from evo.ops.runs.serving import keep
+from evo.ops.tracking.track import tree_name
 from evo.runner.environment import make_folders, run_environment
 from evo.runner.executors.base import Executor, Handle
 from evo.runner.launcher import page_argv
@@ -262,7 +261,7 @@ def build_job(
     )
     ordered = None
     if judge.has_mid:
-        mid = import_module("evo.ops.mid")  # which a workspace without a mid slice does not pay
+        mid = import_module("evo.ops.runs.mid")  # which a workspace without a mid slice does not pay
         job = mid.with_mid(session, judge, job)
         ordered = mid.order(session, judge, experiment, content.recipe, folder) if trains else None
         facts = replace(facts, mid=ordered.facts if ordered else None)
@@ -296,11 +295,12 @@ def build_job(
     )
 
 
-def submit(session: Session, work: Work, judge: Judge, *, executor: Executor, options: RunOptions) -> Submitted:
-    """Claim an attempt (or take up the trained one) and start it. Busy, Refused as the store decides."""
+def submit(
+    session: Session, work: Work, judge: Judge, *, executor: Executor, options: RunOptions, token: str
+) -> Submitted:
+    """Claim an attempt (or take up the trained one) under `token` and start it. Busy, Refused as the store decides."""
     experiment, content = work
     isolation.refuse_less(session)
-    token = os.urandom(16).hex()
     controller = json.dumps(plain(current()))
     budget = import_module("evo.ops.budget").wish_of(session, work, options) if session.caps else None
     if options.evaluate_only:
@@ -315,10 +315,10 @@ def submit(session: Session, work: Work, judge: Judge, *, executor: Executor, op
             controller=controller,
             is_detached=options.detach,
             budget=budget,
-            is_planned=import_module("evo.ops.partial").is_paused(options.resumes),
+            is_planned=import_module("evo.ops.runs.partial").is_paused(options.resumes),
         )
         place = session.layout.attempt(experiment.id, attempt.n)
-        import_module("evo.ops.resume").make_ready(place, resumes=attempt.resumes)
+        import_module("evo.ops.runs.resume").make_ready(place, resumes=attempt.resumes)
     else:
         attempt = attempts.claim(
             session.db,

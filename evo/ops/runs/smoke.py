@@ -28,14 +28,14 @@ from evo.errors import Busy, Refused, SmokeFailed, UsageError
 from evo.files import sha256_json, write_json
 from evo.gate.statistics import score_error
 from evo.lightdata import replace
-from evo.ops import isolation
 from evo.ops.budget import charged
 from evo.ops.checks import leaks
-from evo.ops.judge import Judge, eval_job, evaluate_stage, pinned_items, present_judge, write_items
-from evo.ops.launch import RunOptions, Work, prepare, run_facts, train_stage, warm_executor
+from evo.ops.judging.judge import Judge, eval_job, evaluate_stage, pinned_items, present_judge, write_items
 from evo.ops.progress import OnTick, Tick, silent
-from evo.ops.run import RunRequest, options_of
-from evo.ops.smoke_faults import Place, faults_of, marks_of
+from evo.ops.runs import isolation
+from evo.ops.runs.launch import RunOptions, Work, prepare, run_facts, train_stage, warm_executor
+from evo.ops.runs.run import RunRequest, options_of
+from evo.ops.runs.smoke_faults import Place, faults_of, marks_of
 from evo.runner import process, recover, watch
 from evo.runner.environment import make_folders
 from evo.runner.executors.base import Executor

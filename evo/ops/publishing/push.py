@@ -17,9 +17,9 @@ from evo.domain.publish_views import PushView
 from evo.errors import Denied, Refused, UsageError
 from evo.files import write_text
 from evo.lightdata import dataclass
-from evo.ops.card import certificate_of, facts_of
-from evo.ops.export import Form, Scored, base_source, kind_of, scored_weights, sources_of, write
 from evo.ops.progress import OnTick, Tick, silent
+from evo.ops.publishing.card import certificate_of, facts_of
+from evo.ops.publishing.export import Form, Scored, base_source, kind_of, scored_weights, sources_of, write
 from evo.publish import hub
 from evo.publish.card import is_certified, model_card
 from evo.publish.folder import refuse_full_disk, size_of

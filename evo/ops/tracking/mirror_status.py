@@ -9,10 +9,10 @@ import os
 
 from evo.domain.track_views import MirrorStatusView, SyncView
 from evo.errors import MissingExtra
-from evo.ops import mirror
-from evo.ops.mirror import Sent
-from evo.ops.track import Places, choose, for_sync, is_running, problem_of, project_name, tree_name
-from evo.ops.track_pages import survey
+from evo.ops.tracking import mirror
+from evo.ops.tracking.mirror import Sent
+from evo.ops.tracking.track import Places, choose, for_sync, is_running, problem_of, project_name, tree_name
+from evo.ops.tracking.track_pages import survey
 from evo.runner import records
 from evo.session import Session
 

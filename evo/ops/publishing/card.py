@@ -19,8 +19,8 @@ from evo.evidence import unfit
 from evo.files import write_text
 from evo.gate.noise import sigma_run
 from evo.gate.statistics import RunNoise, interval, paired
-from evo.ops.export import base_source, scored_weights
-from evo.ops.judge import generation
+from evo.ops.judging.judge import generation
+from evo.ops.publishing.export import base_source, scored_weights
 from evo.publish.card import Ancestor, BaseFact, CardFacts, DataFact, is_certified, model_card
 from evo.session import Session
 from evo.store import attempts, datasets, experiments, gate_rows, lineage, meta, nodes, results

@@ -20,8 +20,8 @@ from evo.domain.job import AttemptFolder
 from evo.errors import EvoError
 from evo.files import sha256_json
 from evo.lightdata import dataclass, field, replace
-from evo.ops.track import project_name, run_id, tree_name
-from evo.ops.track_curves import mid_files
+from evo.ops.tracking.track import project_name, run_id, tree_name
+from evo.ops.tracking.track_curves import mid_files
 from evo.session import Session
 from evo.store import attempts, events, experiments, nodes
 from evo.track.base import Artifact, Cell, Page, Table

@@ -18,8 +18,8 @@ from evo.evidence import history_of, rules_of, standpoint, strength, unfit, why_
 from evo.gate import asking
 from evo.gate.decision import Decision
 from evo.lightdata import replace
-from evo.ops import epoch
-from evo.ops.heldout import Side, decide_on, side, sides_of, terms_of
+from evo.ops.judging import epoch
+from evo.ops.judging.heldout import Side, decide_on, side, sides_of, terms_of
 from evo.ops.progress import OnTick, silent
 from evo.session import Session
 from evo.store import attempts, experiments, findings, gate_rows, lineage

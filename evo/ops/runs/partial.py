@@ -18,10 +18,10 @@ from evo.domain.experiment import ROOT, Experiment
 from evo.domain.job import AttemptFolder
 from evo.domain.score import per_item
 from evo.files import read_json
-from evo.ops.collect import Collected
-from evo.ops.judge import read_results
-from evo.ops.launch import Content
-from evo.ops.resume import last_step
+from evo.ops.judging.judge import read_results
+from evo.ops.runs.collect import Collected
+from evo.ops.runs.launch import Content
+from evo.ops.runs.resume import last_step
 from evo.runner.recover import Finding
 from evo.search.fidelity import ETA, Pair, Partial, correlation, is_worth_it, promoted
 from evo.session import Session

@@ -18,7 +18,7 @@ from evo.domain.score import per_item
 from evo.errors import EvoError
 from evo.evaluate import soundness
 from evo.lightdata import dataclass
-from evo.ops.judge import Judge, read_results
+from evo.ops.judging.judge import Judge, read_results
 from evo.runner import records
 from evo.runner.metrics import read_metrics
 from evo.session import Session

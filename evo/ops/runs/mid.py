@@ -20,7 +20,7 @@ from evo.domain.score import per_item
 from evo.errors import EvoError
 from evo.files import sha256_file, write_json
 from evo.lightdata import fields, replace
-from evo.ops.judge import Judge, eval_job, ordinary, pinned_items
+from evo.ops.judging.judge import Judge, eval_job, ordinary, pinned_items
 from evo.runner import records
 from evo.session import Session
 from evo.store import attempts, experiments, results

@@ -23,7 +23,7 @@ from evo.files import read_json
 from evo.gate.noise import sigma_run
 from evo.gate.statistics import SPREAD_FLOOR, score_error
 from evo.lightdata import dataclass, replace
-from evo.ops.judge import read_results
+from evo.ops.judging.judge import read_results
 from evo.runner import process, recover
 from evo.runner.recover import Finding
 from evo.search.tree import Sighting, sighting
@@ -104,9 +104,9 @@ def collect(session: Session, attempt: Attempt) -> Collected:
 def _goes_on_later(session: Session, attempt: Attempt, folder: AttemptFolder, finding: Finding) -> bool:
     """Left live at its checkpoint: its training was cut off, or it was a partial run. Both are rare, and not imported
     before there is a checkpoint."""
-    if import_module("evo.ops.resume").interrupt(session, attempt, folder, finding):
+    if import_module("evo.ops.runs.resume").interrupt(session, attempt, folder, finding):
         return True
-    return bool(import_module("evo.ops.partial").set_aside(session, attempt, folder, finding))
+    return bool(import_module("evo.ops.runs.partial").set_aside(session, attempt, folder, finding))
 
 
 def store_result(session: Session, attempt: Attempt, folder: AttemptFolder, result: Result) -> Collected:
@@ -136,7 +136,7 @@ def _finished(session: Session, attempt: Attempt, folder: AttemptFolder, result:
     gpus = read_json(folder.job).get("gpus", 0) if folder.job.is_file() else 0
     before = (attempt.train_seconds or 0.0) if attempt.state == "queued" else 0.0
     trained = 0.0 if attempt.state == "running" else result.train_seconds or 0.0  # taken up: it was recorded before
-    mid = import_module("evo.ops.mid").left_by(folder) if has_mid(folder) else None
+    mid = import_module("evo.ops.runs.mid").left_by(folder) if has_mid(folder) else None
     ended = Finished(
         experiment=attempt.experiment,
         n=attempt.n,
@@ -292,7 +292,7 @@ def training_summary(folder: AttemptFolder) -> dict[str, float]:
     """How it trained, where it said anything."""
     if not folder.metrics.is_file():
         return {}
-    summary: dict[str, float] = import_module("evo.ops.readings").training_summary(folder)
+    summary: dict[str, float] = import_module("evo.ops.runs.readings").training_summary(folder)
     return summary
 
 
