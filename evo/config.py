@@ -207,6 +207,8 @@ class LoopConfig:
     """Training rows of a weak slice that are drawn twice, for each dev item of it that is wrong; 0: none."""
     update_recipe: bool = False
     """The values of a certified experiment become the defaults of the workspace's own recipe; comments stay."""
+    snapshot_adapters: bool = True
+    """An iteration's commit holds the adapter that its run has left, of up to 10 MB."""
 
 
 @dataclass(frozen=True)

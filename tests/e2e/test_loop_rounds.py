@@ -139,6 +139,32 @@ def test_c6_what_is_certified_lasts(tmp_path: Path) -> None:
     assert ("recipes/cube/recipe.yaml" in files, "BACKGROUND.md" in files) == (True, False)
 
 
+ADAPTED = """
+import json, struct
+header = json.dumps({"lora_B.weight": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}).encode()
+body = struct.pack("<Q", len(header)) + header + struct.pack("<ff", p.beta, p.warm)
+(out / "adapter_model.safetensors").write_bytes(body)
+(out / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 1}')
+run.finish(out)
+"""
+
+
+def test_c8_the_commit_of_an_iteration_holds_its_adapter(tmp_path: Path) -> None:
+    """C8: byte for byte what the run left, one after the other; not where that is switched off."""
+    workspace = make_loop_workspace(tmp_path / "ws", page=PAGE.replace("run.finish(out)\n", ADAPTED))
+    done = evo_here(f"loop --experiments 2 {KEYLESS} --json", cwd=workspace).data
+    held = []
+    for pick in done["picks"]:
+        (commit,) = git(workspace, "log", "--format=%H", f"--grep=^iter {pick['k']}: ").split()
+        held.append(git(workspace, "rev-parse", f"{commit}:adapters/loop/adapter_model.safetensors").strip())
+        left = workspace / ".evo" / "attempts" / pick["experiment"] / "1" / "output" / "adapter_model.safetensors"
+        assert held[-1] == git(workspace, "hash-object", str(left)).strip()
+    assert len(set(held)) == 2
+    assert evo_here("config set loop.snapshot-adapters false --json", cwd=workspace).code == 0
+    assert evo_here(f"loop --experiments 3 {KEYLESS} --json", cwd=workspace).code == 0
+    assert git(workspace, "log", "--format=", "--name-only", "-2", "--", "adapters").count("adapter_model") == 2
+
+
 def shown_recipe(workspace: Path) -> list[dict[str, object]]:
     found: list[dict[str, object]] = evo_here("recipe show cube --json", cwd=workspace).data["params"]
     return found

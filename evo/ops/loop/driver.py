@@ -17,7 +17,7 @@ from evo.domain.loop import Loop, Pick
 from evo.errors import BudgetSpent, Refused
 from evo.lightdata import dataclass, field, replace
 from evo.ops.lifecycle import discard
-from evo.ops.loop import lasting, pages, stop
+from evo.ops.loop import lasting, pages, snapshot, stop
 from evo.ops.loop.crew import Crew
 from evo.ops.loop.grounds import Ground, grounds, reasons
 from evo.ops.loop.pick import IID, Proposal, plan_next
@@ -244,6 +244,7 @@ class Driver:
         pages.write_pages(self.session, self.loop)
         self.beat()
         extra = [import_module("evo.ops.loop.data").FOLDER] if pick.plan.slices else []
+        extra += snapshot.keep(self.session, pick)
         extra += lasting.keep(self.session, pages.all_ended(self.session), pick, memory=pages.home(self.session))
         commit = pages.commit(self.session, pick, extra)
         loops.set_commit(self.session.db, pick, commit)
