@@ -25,7 +25,7 @@ def insight_of(facts: Facts, id: str) -> str:
 
 def outcome(node: Node) -> str:
     """How it ended, in words; empty for what has not."""
-    readings = f"; {', '.join(dict.fromkeys(node.readings))}" if node.readings else ""
+    readings = f"; findings: {', '.join(dict.fromkeys(node.readings))}" if node.readings else ""
     scored = "" if node.delta is None else f"{verdict(node)}{readings}"
     known = (
         (node.state == "discarded", f"{scored}; discarded: {node.reason}".removeprefix("; ")),
