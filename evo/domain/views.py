@@ -215,6 +215,18 @@ class EpochView:
 
 
 @dataclass(frozen=True)
+class LoopStandView:
+    """How the last loop stands. `status`: running, quiet (running by its word, and not heard of for a minute), stopped,
+    error or completed. `wanted`: how many experiments it was told to make; None: no such end."""
+
+    id: int
+    status: str
+    made: int
+    wanted: int | None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class StatusView:
     """`states` counts each standing; `best` and `committed` are ids (committed: the last one).
 
@@ -244,6 +256,7 @@ class StatusView:
     """What `evo diagnose` says of the tree and nobody has settled."""
     epoch: EpochView | None = None
     """None before the first evaluation."""
+    loop: LoopStandView | None = None
 
 
 @dataclass(frozen=True)

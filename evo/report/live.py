@@ -1,4 +1,4 @@
-"""What runs now: live attempts, and which of them have gone quiet.
+"""What runs now: live attempts and the loop, and which of them have gone quiet.
 
 Invariant: the store says which attempts are live; their folders say only when they were last heard of.
 """
@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 from evo.clock import seconds_since
 from evo.domain.attempt import Attempt
 from evo.domain.job import AttemptFolder
-from evo.domain.views import RunningView
+from evo.domain.views import LoopStandView, RunningView
 from evo.runner import proc, records
 from evo.session import Session
-from evo.store import attempts
+from evo.store import attempts, loops
+from evo.workspace.heartbeat import is_beating
 
 
 class Live(NamedTuple):
@@ -89,3 +90,12 @@ def supervisor_is_gone(folder: AttemptFolder) -> bool:
     """True only where this machine can tell: the supervisor said who it is, here, and that process lives no more."""
     process = (records.read_record(str(folder.supervisor)) or {}).get("process")
     return isinstance(process, dict) and proc.is_here(process) and not proc.is_alive(process)
+
+
+def loop_stand(session: Session) -> LoopStandView | None:
+    """The last loop of the workspace, if there was one."""
+    last = loops.last(session.db)
+    if last is None:
+        return None
+    status = "quiet" if last.status == "running" and not is_beating(session.layout) else last.status
+    return LoopStandView(last.id, status, loops.made(session.db, last.id), last.options.experiments, last.reason)

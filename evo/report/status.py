@@ -12,7 +12,7 @@ from evo.domain.experiment import ROOT
 from evo.domain.views import EpochView, Hint, LooksView, Reply, StatusView
 from evo.report.best import best_of, corrected
 from evo.report.diagnose import firing
-from evo.report.live import Live, live
+from evo.report.live import Live, live, loop_stand
 from evo.report.pairs import score_of
 from evo.session import Session, open_session
 from evo.store import attempts, experiments, gate_rows, meta, nodes
@@ -50,6 +50,7 @@ def status_view(session: Session, now: Live) -> StatusView:
         interrupted=now.interrupted,
         diagnoses=firing(session),
         epoch=epoch_of(session),
+        loop=loop_stand(session),
     )
 
 

@@ -107,6 +107,12 @@ def picks(db: sqlite3.Connection, loop: int | None = None) -> list[Pick]:
     return [_pick(row) for row in rows]
 
 
+def made(db: sqlite3.Connection, loop: int) -> int:
+    """How many experiments the loop has made; a further seed of one makes none."""
+    words = "SELECT count(*) FROM loop_pick WHERE loop = ? AND kind <> 'seed' AND experiment IS NOT NULL"
+    return int(db.execute(words, (loop,)).fetchone()[0])
+
+
 def _plain(value: LoopOptions | Plan) -> str:
     named = {item.name: getattr(value, item.name) for item in fields(value)}
     return json.dumps(named, ensure_ascii=False, allow_nan=False)

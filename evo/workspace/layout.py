@@ -36,6 +36,8 @@ class Layout:
         self.run_cache = self.cache / "runs"
         self.slots = self.cache / "slots"
         self.track = self.hidden / "track"
+        self.loop = self.hidden / "loop"
+        self.loop_heartbeat = self.loop / "heartbeat.json"
 
     def __repr__(self) -> str:
         return f"Layout({str(self.root)!r})"

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -163,6 +164,21 @@ def test_c8_the_commit_of_an_iteration_holds_its_adapter(tmp_path: Path) -> None
     assert evo_here("config set loop.snapshot-adapters false --json", cwd=workspace).code == 0
     assert evo_here(f"loop --experiments 3 {KEYLESS} --json", cwd=workspace).code == 0
     assert git(workspace, "log", "--format=", "--name-only", "-2", "--", "adapters").count("adapter_model") == 2
+
+
+def test_status_says_how_the_loop_stands(tmp_path: Path) -> None:
+    """Completed; running by its word alone is quiet, and what goes on is named."""
+    workspace = make_loop_workspace(tmp_path / "ws")
+    assert evo_here("status --json", cwd=workspace).data["loop"] is None
+    assert evo_here(f"loop --experiments 1 {KEYLESS} --json", cwd=workspace).code == 0
+    stand = evo_here("status --json", cwd=workspace).data["loop"]
+    assert stand == {"id": 1, "status": "completed", "made": 1, "wanted": 1, "reason": "1 experiment made"}
+    with sqlite3.connect(workspace / ".evo" / "evo.db") as db:
+        db.execute("UPDATE loop SET status = 'running', reason = ''")
+    assert evo_here("status --json", cwd=workspace).data["loop"]["status"] == "running"
+    os.utime(workspace / ".evo" / "loop" / "heartbeat.json", (1, 1))
+    assert evo_here("status --json", cwd=workspace).data["loop"]["status"] == "quiet"
+    assert "loop 1 quiet, 1 of 1 experiments" in evo_here("status", cwd=workspace).out
 
 
 def shown_recipe(workspace: Path) -> list[dict[str, object]]:

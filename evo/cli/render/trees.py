@@ -14,7 +14,7 @@ from evo.cli.render import words
 
 if TYPE_CHECKING:
     from evo.domain.read_views import DiscardsView, NextView, PathView
-    from evo.domain.views import FrontierView, RunningView, StatusView, TreeNodeView, TreeView
+    from evo.domain.views import FrontierView, LoopStandView, RunningView, StatusView, TreeNodeView, TreeView
 
 DEEPEST_GUIDE = 12
 """Generations that get an indent of their own; further down the line stays where it is."""
@@ -42,6 +42,8 @@ def status(view: StatusView) -> list[Block]:
     ]
     if view.running or view.stale:
         blocks += [Text(""), _running(view)]
+    if view.loop is not None:
+        blocks += [Text(""), _loop(view.loop)]
     if view.trained:
         blocks += [Text(""), Text(f"evaluation owed: {', '.join(view.trained[:20])}", style="yellow")]
     if view.epoch is not None and view.epoch.number > 1:
@@ -53,6 +55,13 @@ def status(view: StatusView) -> list[Block]:
         text = words.one_line(f"{found.kind}: {found.message}", most=160)
         blocks += [Text(text, style="red" if found.severity == "block" else "yellow", note="evo diagnose")]
     return blocks
+
+
+def _loop(stand: LoopStandView) -> Text:
+    of = "" if stand.wanted is None else f" of {stand.wanted}"
+    why = "nobody was heard of for a minute; evo loop goes on" if stand.status == "quiet" else stand.reason
+    style = "yellow" if stand.status in ("quiet", "error", "stopped") else ""
+    return Text(f"loop {stand.id} {stand.status}, {stand.made}{of} experiments", style, words.one_line(why, most=160))
 
 
 def _count(n: int, what: str) -> str:

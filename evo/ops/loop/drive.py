@@ -26,6 +26,7 @@ from evo.runner import process
 from evo.session import Session
 from evo.store import loops
 from evo.validation import plain
+from evo.workspace.heartbeat import is_beating
 from evo.workspace.repository import head
 
 
@@ -66,7 +67,7 @@ def loop(session: Session, request: LoopRequest, tell: Tell, watch: Watch | None
             leave(session, begun, "error", error.message, tell)
             raise
         except BaseException as error:
-            write_text(pages.home(session) / "error.log", traceback.format_exc())
+            write_text(session.layout.loop / "error.log", traceback.format_exc())
             leave(session, begun, "error", f"{type(error).__name__}: {error}", tell)
             raise
     return leave(session, begun, "completed", reason, tell)
@@ -145,7 +146,7 @@ def is_alive(session: Session, known: Loop) -> bool:
         controller = ProcessId(**json.loads(known.controller))
     except (ValueError, TypeError):
         return False
-    return process.is_alive(controller) if process.is_here(controller) else pages.is_beating(session)
+    return process.is_alive(controller) if process.is_here(controller) else is_beating(session.layout)
 
 
 def leave(session: Session, begun: Loop, status: LoopStatus, reason: str, tell: Tell) -> Loop:

@@ -27,6 +27,7 @@ from evo.ops.runs.collect import collect
 from evo.runner import records
 from evo.session import Session
 from evo.store import attempts, experiments, loops
+from evo.workspace.heartbeat import BEAT_S
 
 Tell = Callable[[str, Loop, str, Pick | None], None]
 """(event, loop, one sentence, the pick that it is about)."""
@@ -65,7 +66,7 @@ class Driver:
     ) -> None:
         self.session, self.loop, self.tell, self.watch = session, begun, tell, watch
         self.leaves_running = leaves_running
-        folder, slots = pages.home(session) / "workers", session.config.run.slots
+        folder, slots = session.layout.loop / "workers", session.config.run.slots
         self.crew = Crew(session.layout.root, folder, size=begun.options.workers, slots=slots)
         self.again: dict[int, int] = {}
         self.before = {pick.k for pick in self.picks()}
@@ -101,7 +102,7 @@ class Driver:
     def wait(self) -> None:
         """A moment, with a heartbeat and a look at what runs where one is due."""
         now = time.monotonic()
-        if now - self.beaten >= pages.HEARTBEAT_S:
+        if now - self.beaten >= BEAT_S:
             self.beat()
         if self.watch is not None and now - self.watched >= WATCH_S:
             self.watched = now
@@ -245,7 +246,7 @@ class Driver:
         self.beat()
         extra = [import_module("evo.ops.loop.data").FOLDER] if pick.plan.slices else []
         extra += snapshot.keep(self.session, pick)
-        extra += lasting.keep(self.session, pages.all_ended(self.session), pick, memory=pages.home(self.session))
+        extra += lasting.keep(self.session, pages.all_ended(self.session), pick, memory=self.session.layout.loop)
         commit = pages.commit(self.session, pick, extra)
         loops.set_commit(self.session.db, pick, commit)
         if commit.startswith("none: "):

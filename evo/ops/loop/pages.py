@@ -7,8 +7,6 @@ Invariant: every page is written anew from the store, so a kill costs none; what
 from __future__ import annotations
 
 import json
-import time
-from pathlib import Path
 from typing import Any
 
 from evo import clock
@@ -26,8 +24,6 @@ from evo.workspace.git import git_dirs
 from evo.workspace.repository import commit_files
 
 CONTEXT, PLAN, JOURNAL = "AGENT_CONTEXT.md", "PLAN.md", "experiments.jsonl"
-HEARTBEAT_S = 5.0
-"""How often the heartbeat is written while nothing happens: older than a few of these, its loop is gone."""
 _SHOWN = 40
 _UNDER_WAY = {
     "MERGE_HEAD": "a merge",
@@ -37,10 +33,6 @@ _UNDER_WAY = {
     "REVERT_HEAD": "a revert",
 }
 _LESSONS = 10
-
-
-def home(session: Session) -> Path:
-    return session.layout.hidden / "loop"
 
 
 def best_of(session: Session) -> Experiment | None:
@@ -60,21 +52,12 @@ def beat(session: Session, loop: Loop, status: str, *, error: str = "") -> None:
         "timestamp": clock.now(),
         "error": error or None,
     }
-    write_json(home(session) / "heartbeat.json", written)
-
-
-def is_beating(session: Session) -> bool:
-    """Whether some loop of this workspace was heard of a short while ago."""
-    try:
-        age = time.time() - (home(session) / "heartbeat.json").stat().st_mtime
-    except FileNotFoundError:
-        return False
-    return age < 12 * HEARTBEAT_S
+    write_json(session.layout.loop_heartbeat, written)
 
 
 def write_pages(session: Session, loop: Loop) -> None:
     picks = loops.picks(session.db, loop.id)
-    margin.write(session.layout.root / CONTEXT, context_page(session, loop, picks), memory=home(session))
+    margin.write(session.layout.root / CONTEXT, context_page(session, loop, picks), memory=session.layout.loop)
     write_plan(session, loop)
     lines = [json.dumps(row, ensure_ascii=False, allow_nan=False) for row in map(journal_row, all_ended(session))]
     write_text(session.layout.root / JOURNAL, "".join(f"{line}\n" for line in lines))
@@ -82,7 +65,7 @@ def write_pages(session: Session, loop: Loop) -> None:
 
 def write_plan(session: Session, loop: Loop) -> None:
     text = plan_page(session, loop, loops.picks(session.db, loop.id))
-    margin.write(session.layout.root / PLAN, text, memory=home(session), title="# Plan")
+    margin.write(session.layout.root / PLAN, text, memory=session.layout.loop, title="# Plan")
 
 
 def all_ended(session: Session) -> list[Pick]:

@@ -50,7 +50,7 @@ def is_over(session: Session, options: LoopOptions, picks: list[Pick]) -> str:
     made = made_by(picks)
     if options.experiments is not None and made >= options.experiments:
         missed = f"; target {session.config.loop.target:g} not reached" if options.until == "target" else ""
-        return f"{made} experiments made{missed}"
+        return f"{made} experiment{'s' * (made != 1)} made{missed}"
     stall = _STALL.fullmatch(options.until)
     if stall is not None and rounds_without_gain(picks) >= int(stall[1]):
         return f"{stall[1]} rounds without gain"
