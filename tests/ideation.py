@@ -13,7 +13,8 @@ _LOADED = {
     folder.name: load_recipe(None, folder).config for folder in sorted(shipped().iterdir()) if folder.name != "command"
 }
 RECIPES = {
-    name: RecipeFacts(name, config.technique, config.reward_shape, config.params) for name, config in _LOADED.items()
+    name: RecipeFacts(name, config.technique, config.reward_shape, config.params, len(config.rewards))
+    for name, config in _LOADED.items()
 }
 CONFIGS = _LOADED
 

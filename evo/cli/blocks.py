@@ -6,6 +6,7 @@ Invariant: the words are the same in both; rich is imported only when standard o
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
@@ -37,6 +38,12 @@ class Table:
 
 
 Block = Text | Table
+WIDTH_IN_A_PIPE = 120
+
+
+def width() -> int:
+    """Columns of the terminal, or of a page where nobody says how wide it is."""
+    return shutil.get_terminal_size((WIDTH_IN_A_PIPE, 24)).columns
 
 
 def is_styled(stream: TextIO) -> bool:
@@ -78,7 +85,7 @@ def _print_rich(blocks: Iterable[Block], stream: TextIO) -> None:
     from rich.table import Table as RichTable
     from rich.text import Text as RichText
 
-    console = Console(file=stream, highlight=False)
+    console = Console(file=stream, highlight=False, width=width())
     for block in blocks:
         if isinstance(block, Text):
             line = RichText(block.text, style=block.style)

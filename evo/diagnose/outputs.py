@@ -42,12 +42,20 @@ _WORD = r"(?<!\\)[A-Za-z]{3}|####"
 """A pattern with a word in it is a marker; one for any number is none, and fits every line of arithmetic."""
 
 
+CUT_OFF = 0.1
+"""A tenth of the answers, cut off and wrong for it: more than most steps gain."""
+
+
 class Said(NamedTuple):
-    """One dev item: this run's first output, the base's (None: it has none), and the target."""
+    """One dev item: this run's first output, the base's (None: it has none), and the target.
+
+    `is_cut_off`: the output took all the tokens that it may have and came to no end, and was not right.
+    """
 
     output: str
     base: str | None
     target: str | None
+    is_cut_off: bool = False
 
 
 class Marks(NamedTuple):
@@ -63,6 +71,15 @@ def alarms(said: Sequence[Said], marks: Marks = Marks()) -> list[Finding]:
         return []
     found = [_length(said), _format(said), _repeated(said), _loops(said), _hedges(said, marks)]
     return [each for each in found if each is not None]
+
+
+def truncation(said: Sequence[Said]) -> Finding | None:
+    """Answers that miss nothing but their end; what goes round in circles would not have come to one."""
+    share = sum(one.is_cut_off and not is_loop(one.output) for one in said) / max(len(said), 1)
+    if len(said) < LEAST or share < CUT_OFF:
+        return None
+    what = f"{share:.0%} of the outputs were cut off before they came to an end, and are wrong"
+    return _alarm("truncated-outputs", what, {"share": share})
 
 
 class Shares(NamedTuple):

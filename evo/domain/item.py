@@ -46,7 +46,10 @@ class Item:
 
 @dataclass(frozen=True)
 class ItemResult:
-    """One graded answer. `output` is None where only its hash may be kept (held-out, vault)."""
+    """One graded answer. `output` is None where only its hash may be kept (held-out, vault).
+
+    `is_cut_off`: it took all the tokens that it may have and came to no end.
+    """
 
     item: str
     sample: int
@@ -54,6 +57,7 @@ class ItemResult:
     output_hash: str
     output: str | None = None
     is_forbidden: bool = False
+    is_cut_off: bool = False
 
 
 def _text(row: Mapping[str, object], key: str) -> str:

@@ -55,19 +55,21 @@ class Grader:
         self._forbidden = forbidden_patterns(job)
         self._scorer = scorer
 
-    def grade(self, item: Item, sample: int, output: str) -> ItemResult:
+    def grade(self, item: Item, sample: int, output: str, is_cut_off: bool = False) -> ItemResult:
         """The result of a model's `output`. InvalidResults names the item."""
         if self._scorer is None:
             raise TypeError("outputs without scores need a scorer")
         if self._is_forbidden(output):
-            return self.result(item.id, sample, self._job.worst, output)
+            return self.result(item.id, sample, self._job.worst, output, is_cut_off=is_cut_off)
         try:
             value = self._scorer.score(item, output)
         except CannotScore as error:
             raise InvalidResults(f"{self._names(item.id)}{self._names.quoted(str(error))}") from error
-        return self.result(item.id, sample, value, output)
+        return self.result(item.id, sample, value, output, is_cut_off=is_cut_off)
 
-    def result(self, item_id: str, sample: int, value: object, output: str | None) -> ItemResult:
+    def result(
+        self, item_id: str, sample: int, value: object, output: str | None, *, is_cut_off: bool = False
+    ) -> ItemResult:
         """`value` as a checked result; a forbidden `output` gets the worst score whatever `value` is."""
         is_forbidden = output is not None and self._is_forbidden(output)
         try:
@@ -81,6 +83,7 @@ class Grader:
             output_hash="" if output is None else sha256_text(output),
             output=output if self._job.keep_output else None,
             is_forbidden=is_forbidden,
+            is_cut_off=is_cut_off,
         )
 
     def _is_forbidden(self, output: str) -> bool:

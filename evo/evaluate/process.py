@@ -218,6 +218,8 @@ def result_line(result: ItemResult) -> str:
     row = plain(result)
     if result.output is None:
         del row["output"]
+    if not result.is_cut_off:
+        del row["is_cut_off"]
     return json.dumps(row, allow_nan=False) + "\n"
 
 

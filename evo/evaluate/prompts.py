@@ -29,6 +29,7 @@ class Answer(NamedTuple):
     item: Item
     sample: int
     output: str
+    is_cut_off: bool = False
 
 
 class Prompter:
@@ -63,6 +64,12 @@ class Prompter:
         )
         cuts = [text.index(stop) for stop in self._stop if stop in text]
         return text[: min(cuts)] if cuts else text
+
+    def is_cut_off(self, tokens: Sequence[int], *, room: int) -> bool:
+        """It took all of `room` and came to no end; a model that knows no end token is never cut off."""
+        if not self.ends or len(tokens) < room or any(token in (*self.ends, self.pad) for token in tokens):
+            return False
+        return not self._stop or not any(stop in self.tokenizer.decode(list(tokens)) for stop in self._stop)
 
     def rendered(self, item: Item, names: Names | None = None, *, answer: str | None = None) -> str:
         """The text that the model is given, or with `answer` the whole exchange, as training renders it."""

@@ -182,6 +182,8 @@ def moved(facts: Facts, recipe: str, patch: Mapping[str, Any], moves: Mapping[st
             changed[name] = value * move[1]
             if move[0] == "tamed" and isinstance(default, (int, float)) and 0 < default < value:
                 changed[name] = min(changed[name], math.sqrt(value * default))
+    if facts.task.answer_tokens and "max_new_tokens" in changed:  # longer ones would never be measured
+        changed["max_new_tokens"] = min(changed["max_new_tokens"], facts.task.answer_tokens)
     return bounded(known, _with_rate(known, patch, changed)) if changed else dict(patch)
 
 

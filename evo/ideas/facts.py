@@ -36,6 +36,10 @@ class Task:
     """`model_type` of the base's config: llama, qwen2, …; empty where there is no model."""
     model_parameters: int = 0
     has_cuda: bool = False
+    answer_tokens: int = 0
+    """That evaluation allows an answer; 0 where a command asks."""
+    disagreement: float = 0.0
+    """Share of the training rows that others with the same question contradict."""
     is_asked_here: bool = True
     """evo asks the questions itself; a command that does takes no temperature and no examples."""
     slices: dict[str, float] = field(default_factory=dict)
@@ -85,6 +89,8 @@ class RecipeFacts:
     technique: str
     reward_shape: str
     params: dict[str, ParamSpec]
+    rewards: int = 0
+    """Terms that its reward is the sum of."""
 
 
 @dataclass(frozen=True)

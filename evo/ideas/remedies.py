@@ -183,6 +183,7 @@ BY_READING: dict[str, tuple[Remedy, ...]] = {
     ),
     "truncated-outputs": (
         Remedy("longer answers", "what has no end cannot be right", {"max_new_tokens": DOUBLE, "mask_truncated": True}),
+        Remedy("one epoch of demonstrations", "they show where an answer ends", {"epochs": 1}, ("sft",)),
     ),
     "generalisation-gap": (_SHORTER, _ANCHORED, _CLOSER, _SLOWER),
     "format-errors": (

@@ -7,6 +7,7 @@ for an answer; the others only describe.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 
 from evo.domain.experiment import ROOT
@@ -21,6 +22,10 @@ SMALL_MODEL = 3_000_000_000
 STALLED = 3
 """Rounds without a gain."""
 NEAR_PERFECT = 0.95
+NOISY = 0.05
+"""Training rows that contradict each other."""
+TEACHER = r"\b(?:teacher|distil\w*)\b"
+"""A mission that speaks of one has one; no file tells."""
 NEWEST = 3
 """Scored experiments, beside the best, whose readings count as the present state."""
 
@@ -98,6 +103,10 @@ def _task(task: Task) -> Iterable[str]:
     most = max(task.rows.values(), default=0)
     if most:
         yield from (["few-examples"] if most < FEW else []) + (["many-examples"] if most >= MANY else [])
+    if task.disagreement >= NOISY:
+        yield "noisy-labels"
+    if re.search(TEACHER, " ".join([task.objective, *task.constraints]), flags=re.IGNORECASE):
+        yield "teacher"
     if 0 < task.dev_items < SMALL_DEV:
         yield "small-dev"
     if 0 < task.model_parameters < SMALL_MODEL:
@@ -130,6 +139,7 @@ def _tree(facts: Facts) -> Iterable[str]:
         "improving": last is not None and is_gain(last),
         "overlapping-best": overlap(facts) is not None,
         "siblings": has_siblings(facts),
+        "multi-reward": any(recipe.rewards > 1 for recipe in facts.recipes.values()),
         "leak-suspected": any(node.state == "contaminated" for node in facts.nodes.values()),
         "out-of-memory": any(node.failure == "out_of_memory" for node in failed(facts)[:NEWEST]),
     }
@@ -152,6 +162,6 @@ def has_siblings(facts: Facts) -> bool:
 
 def _readings(facts: Facts) -> Iterable[str]:
     known = scored(facts)
-    now = [*known[-NEWEST:], *(node for node in known if node.id == facts.best)]
+    now = [*known[-NEWEST:], *(node for node in facts.nodes.values() if node.id == facts.best)]
     found = named(facts.findings).union(*(symptoms(facts, node) for node in now))
     yield from found - {"reward-saturated"} if "reward-hacked" in found else found

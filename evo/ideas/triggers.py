@@ -64,6 +64,7 @@ def due_brief(facts: Facts, history: History) -> Due | None:
 SYMPTOMS = (
     "reward-hacked",
     "instability",
+    "truncated-outputs",
     "regression",
     "forgetting",
     "reward-saturated",

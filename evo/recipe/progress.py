@@ -29,7 +29,7 @@ _PASSED = (
     *("loss", "learning_rate", "grad_norm", "epoch", "mean_token_accuracy", "entropy", "kl", "reward", "reward_std"),
     *("rewards/chosen", "rewards/rejected", "rewards/margins", "rewards/accuracies"),
 )
-_RENAMED = {"completions/mean_length": "completion_length"}
+_RENAMED = {"completions/mean_length": "completion_length", "completions/clipped_ratio": "truncated"}
 _TERM = re.compile(r"rewards/(.+)/mean")
 
 

@@ -128,6 +128,7 @@ class Rounds(TrainerCallback):
             reward=statistics.fmean(worth),
             reward_std=statistics.pstdev(worth),
             completion_length=statistics.fmean(len(answer.answer) for answer in drawn),
+            truncated=statistics.fmean(not answer.has_ended for answer in drawn),
             kept=len(kept) / len(drawn),
             **{f"rewards/{name}": statistics.fmean(answer.terms[name] for answer in drawn) for name in names},
         )

@@ -15,8 +15,11 @@ from synthetic import chain
 from workspaces import clean_environment
 
 from evo.cli import app
+from evo.cli.blocks import plain_text
+from evo.cli.render import trees
 from evo.cli.render.trees import guides
-from evo.domain.views import TreeNodeView
+from evo.domain.views import TreeNodeView, TreeView
+from evo.lightdata import replace
 from evo.store import db as database
 from evo.store import experiments, meta
 from evo.workspace.layout import Layout
@@ -113,6 +116,26 @@ def test_a_chain_of_1100_is_an_ordinary_tree(
     assert max(map(len, text.splitlines())) <= 140
     if words == "path 1100":
         assert text.splitlines()[1].startswith("exp_1051")
+
+
+@pytest.mark.parametrize("columns", [60, 70, 80, 100, 120, 200])
+def test_a_row_of_the_tree_is_one_line_of_any_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hypothesis gets what is left; the recipe gives way to it, and where hardly anything is left so does it."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    words = "moves learning_rate 0.001 -> 0.0003 and warmup 0.02 -> 0.08"
+    nodes = [TreeNodeView("exp_0000", None, "committed", 0.813, "the base", "base", se=0.016, children=1)]
+    nodes += [
+        TreeNodeView(
+            f"exp_{n:04d}", f"exp_{n - 1:04d}", "committed", 0.9, words, "sft-augmented-twice", depth=n, se=0.02
+        )
+        for n in range(1, 7)
+    ]
+    nodes[-1] = replace(nodes[-1], corrected=0.9)
+    lines = plain_text(trees.tree(TreeView(nodes, truncated=False, total=7))).splitlines()
+    assert len(lines) == 9
+    assert max(map(len, lines[:-1])) <= columns
+    assert lines[-1] == "exp_0006: 0.900 corrected for having been chosen"
+    assert ("HYPOTHESIS" in lines[0], "RECIPE" in lines[0]) == (columns >= 70, columns >= 100)
 
 
 def test_guides_of_100000_generations_are_drawn_in_one_pass() -> None:

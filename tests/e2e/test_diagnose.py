@@ -200,6 +200,22 @@ def test_training_answers_go_through_the_real_scorer(adding: Path) -> None:
 
 
 @pytest.mark.slow
+def test_answers_that_are_cut_off_are_told_of_the_baseline_already(tmp_path: Path) -> None:
+    """D5: one token is too few for a sum of two digits; the finding names the setting."""
+    shipped = assets.folder("workspace_template") / "addition"
+    gold = tmp_path / "gold.jsonl"
+    gold.write_text("".join((shipped / "gold.jsonl").read_text().splitlines(keepends=True)[:120]))
+    words = ("--set", "eval.max-new-tokens=1", "--set", "model.device=cpu")
+    made = evo("init", tmp_path / "ws", "--model", shipped / "model", "--gold", gold, *words, cwd=tmp_path)
+    assert made.code == 0, made.out + made.err
+    assert evo("run", "exp_0000", cwd=tmp_path / "ws", timeout=300).code == 0
+    (found,) = evo("diagnose", "exp_0000", cwd=tmp_path / "ws").data["findings"]
+    assert (found["kind"], found["severity"]) == ("truncated-outputs", "warn")
+    assert found["evidence"]["share"] > 0.5
+    assert found["next"] == "evo config set eval.max-new-tokens 2"
+
+
+@pytest.mark.slow
 def test_the_base_with_and_without_examples(adding: Path) -> None:
     """Format first: zero-shot is what evaluation itself gives these items; the comparison is kept as a finding."""
     assert evo("run", "exp_0000", cwd=adding, timeout=300).code == 0

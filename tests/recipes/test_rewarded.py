@@ -55,10 +55,19 @@ def test_a_page_moves_the_weights_and_logs_each_reward_apart(start, base, letter
     steps = [0, 2] if recipe == "rft" else [1, 2, 3]
     assert [line["step"] for line in rewarded] == steps
     for line in rewarded:
-        assert {"reward", "reward_std", "rewards/letters", "rewards/brief", "completion_length", "at"} <= set(line)
+        assert {
+            "reward",
+            "reward_std",
+            "rewards/letters",
+            "rewards/brief",
+            "completion_length",
+            "truncated",
+            "at",
+        } <= set(line)
         assert line["reward"] == pytest.approx(2.0 * line["rewards/letters"] + 0.5 * line["rewards/brief"], abs=1e-6)
         assert line["rewards/brief"] < 0 < line["reward_std"]
         assert 1 <= line["completion_length"] <= 40
+        assert 0 <= line["truncated"] <= 1
     learned = [line for line in lines if "loss" in line]
     assert {"loss", "learning_rate", "grad_norm", "epoch", "tokens", "entropy"} <= set(learned[0])
     assert all(math.isfinite(value) for line in lines for name, value in line.items() if name != "at")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import pickle
 import shutil
@@ -125,6 +126,21 @@ def test_the_bases_own_end_tokens_end_an_answer(job, base, tmp_path):
     ended = answers(replace(job, base_model=str(other)))
     assert ended == {key: text.partition(letter)[0] for key, text in whole.items()}
     assert ended != whole
+
+
+def test_an_answer_is_cut_off_where_more_room_would_have_made_it_longer(job):
+    def asked(**generation: object) -> dict[str, tuple[str, bool]]:
+        backend = HfBackend(replace(job, generation=job.generation | generation))
+        backend.load(Path(job.model))
+        return {answer.item.id: (answer.output, answer.is_cut_off) for answer in backend.generate(ITEMS)}
+
+    rooms = [asked(max_new_tokens=room) for room in (1, 3, 6, 12, 40)]
+    for short, long in itertools.pairwise(rooms):
+        assert {id: cut for id, (_, cut) in short.items()} == {id: long[id][0] != short[id][0] for id in short}
+    known = {cut for room in rooms for _, cut in room.values()}
+    assert known == {True, False}, "a model that always or never comes to an end would hide a fault"
+    text = next(text for text, is_cut in rooms[2].values() if is_cut and text)
+    assert not any(cut for said, cut in asked(max_new_tokens=6, stop=[text[-1]]).values() if text.startswith(said))
 
 
 def test_generation_stops_where_the_stop_text_is(job):

@@ -19,6 +19,7 @@ from evo.ideas.rules import Rules
 from evo.ideas.situations import situations
 from evo.ideas.symptoms import MEMORISED
 from evo.ideas.triggers import fitting_brief
+from evo.lightdata import replace
 from evo.store import db as database
 from evo.store import trials
 from evo.store.whole import Ended
@@ -200,3 +201,31 @@ def test_the_best_of_many_equal_runs_is_repeated_before_anything_is_built_on_it(
     assert ideas_for(facts)[0].commands == ["evo run exp_0006 --seed 43"]
     clear = tree(task("demonstrations"), *runs, {"gain": 0.08, "params": {"epochs": 9.0}})
     assert fitting_brief(clear).brief == "frontier_extrapolation"
+
+
+CUT = {"recipe": "grpo", "gain": 0.02, "readings": ["truncated-outputs"], "params": {"learning_rate": 1e-5}}
+
+
+def test_answers_that_are_cut_off_get_more_room_as_far_as_evaluation_allows() -> None:
+    def first(**more: object) -> Idea:
+        return ideas_for(tree(task(*BOTH, **more), CUT))[0]  # type: ignore[arg-type]
+
+    assert fitting_brief(tree(task(*BOTH), CUT)).brief == "failure_analysis"
+    roomy, tight = first(answer_tokens=2048), first(answer_tokens=256)
+    assert (roomy.patch["max_new_tokens"], roomy.patch["mask_truncated"]) == (512, True)
+    assert ("max_new_tokens" in tight.patch, tight.patch["mask_truncated"]) == (False, True)
+    assert "DAPO" in roomy.references[0].title
+
+
+def test_what_mission_recipes_and_rows_say_of_the_task() -> None:
+    """Situations without which a claim is about somebody else's task."""
+    plain = tree(task(*BOTH))
+    assert not {"teacher", "noisy-labels", "multi-reward"} & situations(plain)
+    assert "teacher" in situations(tree(task("demonstrations", objective="Distil the large model into this one")))
+    assert "teacher" in situations(tree(task("demonstrations", constraints=["the teacher is not asked twice"])))
+    assert "noisy-labels" in situations(tree(task("pairs", disagreement=0.05)))
+    assert "noisy-labels" not in situations(tree(task("pairs", disagreement=0.04)))
+    two = replace(plain.recipes["grpo"], rewards=2)
+    several = replace(plain, recipes={**plain.recipes, "grpo": two})
+    assert "multi-reward" in situations(several)
+    assert "GDPO" in " ".join(one.title for idea in ideas_for(several, "literature") for one in idea.references)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from evo.diagnose.outputs import Marks, Said, alarms, hedges, is_loop, shape
+from evo.diagnose.outputs import Marks, Said, alarms, hedges, is_loop, shape, truncation
 
 TARGETS = [str(100 + 7 * i) for i in range(60)]
 COMMANDS = [f'{{"tool": "lamp", "level": {i}}}' for i in range(60)]
@@ -93,3 +93,18 @@ def test_shape_and_loop() -> None:
     assert not is_loop(
         "The quick brown fox jumps over the lazy dog, then rests a while below the old pear tree by the lake."
     )
+
+
+def test_answers_that_are_cut_off_and_wrong_are_told_unless_they_would_never_have_ended() -> None:
+    """C13: a tenth of sixty and more; what repeats itself is another fault."""
+
+    def cut(count: int, text: str) -> list[Said]:
+        return [Said(text, None, target, is_cut_off=number < count) for number, target in enumerate(TARGETS)]
+
+    found = truncation(cut(6, thinking("100")))
+    assert found is not None
+    assert (found.kind, found.evidence) == ("truncated-outputs", {"share": 0.1})
+    assert truncation(cut(5, thinking("100"))) is None
+    assert truncation(cut(60, "very " * 60)) is None
+    assert truncation(cut(60, "text")[:15]) is None
+    assert truncation([]) is None

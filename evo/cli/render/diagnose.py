@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 
-from evo.cli.blocks import Block, Cell, Table, Text
+from evo.cli.blocks import Block, Cell, Table, Text, width
 from evo.cli.live.palette import number, signed
 from evo.cli.render import words
 from evo.domain.diagnose_views import DiagnoseView, FormatView, SidesView
@@ -52,7 +52,7 @@ def finding(view: FindingView) -> list[Block]:
 
 def sides(view: SidesView) -> list[Block]:
     """Training rows left, evaluation prompts right; texts as the model reads them."""
-    room = max(24, (words.width() - 12) // 2)
+    room = max(24, (width() - 12) // 2)
     rows: list[list[str | Cell]] = []
     for n in range(max(len(view.training), len(view.evaluation))):
         trained = view.training[n] if n < len(view.training) else None

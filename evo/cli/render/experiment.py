@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evo.cli.blocks import Block, Cell, Table, Text
+from evo.cli.blocks import Block, Cell, Table, Text, width
 from evo.cli.live.palette import number, signed
 from evo.cli.live.vitals import beat_words, metric_words, mid_words, pace_words, spark
 from evo.cli.render import words
@@ -244,7 +244,7 @@ def _curves(view: CompareView) -> list[Block]:
 def _flips(view: CompareView) -> list[Block]:
     if not view.flipped:
         return []
-    room = max(12, (words.width() - 40) // 4)
+    room = max(12, (width() - 40) // 4)
     rows: list[list[str | Cell]] = [
         [
             words.one_line(f.id, most=18),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from evo.cli.blocks import Block, Cell, Table, Text
+from evo.cli.blocks import Block, Cell, Table, Text, width
 from evo.cli.live.palette import number
 from evo.cli.render import words
 from evo.cli.render.experiment import changes, files
@@ -41,7 +41,7 @@ def log(view: LogView) -> list[Block]:
 
 
 def events(view: EventLogView) -> list[Block]:
-    room = max(20, words.width() - 60)
+    room = max(20, width() - 60)
     rows = [
         [
             words.moment(event.at),
@@ -58,7 +58,7 @@ def events(view: EventLogView) -> list[Block]:
 def failures(view: FailuresView) -> list[Block]:
     if not view.items:
         return [Text(f"{view.experiment} gets every dev item right")]
-    room = max(16, (words.width() - 46) // 3)
+    room = max(16, (width() - 46) // 3)
     has_slices = any(item.slice for item in view.items)
     rows: list[list[str | Cell]] = [
         [

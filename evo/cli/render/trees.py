@@ -5,10 +5,10 @@ Invariant: a mark and a word carry every standing; a row is one line of the term
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from evo.cli.blocks import Block, Cell, Table, Text
+from evo.cli.blocks import Block, Cell, Table, Text, width
 from evo.cli.live.palette import BEST, number, signed
 from evo.cli.render import words
 
@@ -88,15 +88,17 @@ def tree(view: TreeView) -> list[Block]:
     names = [f"{name} (+{more})" if more else name for name, more in zip(names, hidden, strict=True)]
     cells = [words.standing(node.state, running=node.running) for node in view.nodes]
     scores = [words.mean(node.score, node.se) + _asides(node) for node in view.nodes]
-    recipes = [words.one_line(node.recipe, most=16) for node in view.nodes]
-    room = words.width() - _taken(names, [cell.text for cell in cells], scores, recipes)
-    hypotheses = [words.one_line(node.hypothesis, most=max(LEAST_HYPOTHESIS, room)) for node in view.nodes]
-    blocks: list[Block] = [
-        Table(
-            ("EXPERIMENT", "STANDING", "DEV SCORE", "RECIPE", "HYPOTHESIS"),
-            list(zip(names, cells, scores, recipes, hypotheses, strict=True)),
-        )
-    ]
+    columns: dict[str, Sequence[str | Cell]] = {"EXPERIMENT": names, "STANDING": cells, "DEV SCORE": scores}
+    recipes = {"RECIPE": [words.one_line(node.recipe, most=16) for node in view.nodes]}
+    if width() - _taken(columns | recipes) >= LEAST_HYPOTHESIS:  # the hypothesis says more
+        columns |= recipes
+    room = width() - _taken(columns)
+    if room >= LEAST_HYPOTHESIS:
+        columns["HYPOTHESIS"] = [words.one_line(node.hypothesis, most=room) for node in view.nodes]
+    blocks: list[Block] = [Table(tuple(columns), [list(row) for row in zip(*columns.values(), strict=True)])]
+    for node in view.nodes:
+        if node.corrected is not None:
+            blocks.append(Text(f"{node.id}: {number(node.corrected)} corrected for having been chosen", style="dim"))
     if any(node.old_epoch for node in view.nodes):
         blocks.append(Text("old: scored under an earlier evaluation, not comparable (evo rescore)", style="dim"))
     if any(node.dev_exposed for node in view.nodes):
@@ -107,8 +109,7 @@ def tree(view: TreeView) -> list[Block]:
 
 
 def _asides(node: TreeNodeView) -> str:
-    chosen = "" if node.corrected is None else f", corrected {number(node.corrected)}"
-    return chosen + (" old" if node.old_epoch else "") + (" dev-exposed" if node.dev_exposed else "")
+    return (" old" if node.old_epoch else "") + (" dev-exposed" if node.dev_exposed else "")
 
 
 def _shown(shown: int, total: int, options: str) -> Text:
@@ -134,10 +135,12 @@ def guides(nodes: Sequence[TreeNodeView]) -> list[str]:
     return found[::-1]
 
 
-def _taken(*columns: list[str]) -> int:
+def _taken(columns: Mapping[str, Sequence[str | Cell]]) -> int:
     """Cells that these columns need, with the gaps behind them."""
-    titles = ("EXPERIMENT", "STANDING", "DEV SCORE", "RECIPE")
-    return sum(max(map(len, [title, *column])) + 2 for title, column in zip(titles, columns, strict=True))
+    texts = {
+        title: [cell if isinstance(cell, str) else cell.text for cell in cells] for title, cells in columns.items()
+    }
+    return sum(max(map(len, [title, *cells])) + 2 for title, cells in texts.items())
 
 
 def path(view: PathView) -> list[Block]:
@@ -148,7 +151,7 @@ def path(view: PathView) -> list[Block]:
             words.score(node.score) + (" old" if node.old_epoch else ""),
             "–" if node.gain is None else signed(node.gain),
             words.one_line(node.recipe, most=16),
-            words.one_line(node.hypothesis, most=max(LEAST_HYPOTHESIS, words.width() - 70)),
+            words.one_line(node.hypothesis, most=max(8, width() - 70)),
         ]
         for node in view.nodes
     ]

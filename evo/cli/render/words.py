@@ -6,18 +6,11 @@ Invariant: text that a model, a log or a user wrote cannot steer the terminal: c
 from __future__ import annotations
 
 import re
-import shutil
 from datetime import datetime
 
 from evo.cli.blocks import Cell
 from evo.cli.live.palette import MARKS, RUNNING, Z_95, number, signed
 from evo.domain.views import IntervalView, ScoreView
-
-WIDTH_IN_A_PIPE = 120
-
-
-def width() -> int:
-    return shutil.get_terminal_size((WIDTH_IN_A_PIPE, 24)).columns
 
 
 def printable(text: str) -> str:

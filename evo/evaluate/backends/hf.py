@@ -45,7 +45,7 @@ class HfBackend:
         grader = Grader(self._job, items, scorer=build_scorer(self._job, items))
         self.load(Path(self._job.model) if model is None else model)
         for answer in self.generate(items):
-            yield grader.grade(answer.item, answer.sample, answer.output)
+            yield grader.grade(*answer)
 
     def beside(self, job: EvalJob) -> HfBackend:
         return HfBackend(job, warm=self._warm)
@@ -63,11 +63,13 @@ class HfBackend:
         draws = settings.samples if settings.temperature else 1
         for draw in range(draws):
             torch.manual_seed(settings.seed + draw)
-            for prompt, output in in_batches(prompts, self._answer, size=settings.batch_size):
+            for prompt, tokens in in_batches(prompts, self._answer, size=settings.batch_size):
+                output = self._prompter.text(tokens)
+                is_cut_off = self._prompter.is_cut_off(tokens, room=settings.max_new_tokens)
                 for sample in range(settings.samples) if draws == 1 else [draw]:
-                    yield Answer(prompt.item, sample, output)
+                    yield Answer(prompt.item, sample, output, is_cut_off)
 
-    def _answer(self, prompts: Sequence[Prompt]) -> list[tuple[Prompt, str]]:
+    def _answer(self, prompts: Sequence[Prompt]) -> list[tuple[Prompt, list[int]]]:
         """Generate for one batch, padded on the left."""
         width = max(len(prompt.tokens) for prompt in prompts)
         ids_B_T = torch.full((len(prompts), width), self._pinned.pad_token_id, dtype=torch.long)
@@ -83,8 +85,7 @@ class HfBackend:
                 generation_config=self._pinned,
                 stopping_criteria=[StopAtText(self._prompter.tokenizer, stop, prompt_width=width)] if stop else None,
             )
-        rows = out_B_T[:, width:].tolist()
-        return [(prompt, self._prompter.text(tokens)) for prompt, tokens in zip(prompts, rows, strict=True)]
+        return list(zip(prompts, out_B_T[:, width:].tolist(), strict=True))
 
 
 class StopAtText:

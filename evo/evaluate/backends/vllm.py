@@ -11,6 +11,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import starmap
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,8 +62,7 @@ class VllmBackend:
             yield from self._mid_results(items, folder)
             return
         grader = Grader(self._job, items, scorer=build_scorer(self._job, items))
-        for answer in self.answers(items, folder):
-            yield grader.grade(answer.item, answer.sample, answer.output)
+        yield from starmap(grader.grade, self.answers(items, folder))
 
     def beside(self, job: EvalJob) -> VllmBackend:
         return VllmBackend(job, hold=self._hold)
@@ -81,11 +81,11 @@ class VllmBackend:
             try:
                 with self._serving(server, weights) as served:
                     for place, tokens in answers(served, list(open_.values()), self._manner(weights.digest)):
-                        del open_[place]
+                        room = open_.pop(place).room
                         prompt, draw = asked[place]
-                        output = self._prompter.text(tokens)
+                        output, is_cut_off = self._prompter.text(tokens), self._prompter.is_cut_off(tokens, room=room)
                         for sample in range(settings.samples) if draws == 1 else [draw]:
-                            yield Answer(prompt.item, sample, output)
+                            yield Answer(prompt.item, sample, output, is_cut_off)
             except ServerLost:
                 self._hold.await_change(server)
             except ServerRefused as error:
@@ -105,7 +105,7 @@ class VllmBackend:
                 self._hold.release()
                 self._fallback = load("backend", "hf")(self._job)
             else:
-                yield from (grader.grade(answer.item, answer.sample, answer.output) for answer in answers)
+                yield from starmap(grader.grade, answers)
                 return
         yield from self._fallback.results(items, folder)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from evo.data import guards, seal
 from evo.data.reader import read_items
-from evo.diagnose.outputs import SOURCE, Marks, Said, alarms
+from evo.diagnose.outputs import SOURCE, Marks, Said, alarms, truncation
 from evo.domain.experiment import ROOT
 from evo.domain.finding import Finding
 from evo.domain.item import Item, ItemResult
@@ -82,6 +82,9 @@ def look_over(session: Session, experiment: str, n: int, *, graded: list[ItemRes
     said = list(_said(session, experiment, graded, epoch=epoch or ""))
     leaked = sorted({*answered(eval_dir), *quoted(session, graded)})
     found = [] if experiment == ROOT else alarms(said, _marks(session))
+    if cut := truncation(said):
+        longer = f"evo config set eval.max-new-tokens {2 * session.config.eval.max_new_tokens}"
+        found.append(replace(cut, next=longer))
     found += [_proof(split) for split in leaked]
     if found or findings.of(session.db, experiment, source=SOURCE):
         findings.replace(session.db, SOURCE, found, experiment=experiment, attempt=n)
@@ -100,9 +103,11 @@ def _said(session: Session, experiment: str, graded: list[ItemResult], *, epoch:
         targets = {item.id: item.target for item in seal.load_split(session.layout.root, "dev")}
     except EvoError:
         targets = {}
+    best = session.metric.high if session.metric.sign > 0 else session.metric.low
     for row in graded:
         if row.sample == 0 and row.output is not None:
-            yield Said(row.output, base.get(row.item), targets.get(row.item))
+            is_lost = row.is_cut_off and row.score != best
+            yield Said(row.output, base.get(row.item), targets.get(row.item), is_lost)
 
 
 def _marks(session: Session) -> Marks:

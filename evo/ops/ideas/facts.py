@@ -14,6 +14,8 @@ from typing import Any
 
 from evo.beliefs import recall_beliefs
 from evo.config import RecipeConfig
+from evo.data.disagreement import disagreement_in
+from evo.diagnose.outputs import CUT_OFF
 from evo.diagnose.readings import is_wide_gap, saturated_end, saturation_of
 from evo.domain.experiment import ROOT
 from evo.errors import EvoError
@@ -90,7 +92,7 @@ def keep_recipes(session: Session) -> None:
 
 
 def recipe_facts(name: str, config: RecipeConfig) -> RecipeFacts:
-    return RecipeFacts(name, config.technique, config.reward_shape, config.params)
+    return RecipeFacts(name, config.technique, config.reward_shape, config.params, len(config.rewards))
 
 
 def nodes_of(session: Session, recipes: Mapping[str, RecipeFacts]) -> dict[str, Node]:
@@ -131,7 +133,7 @@ def nodes_of(session: Session, recipes: Mapping[str, RecipeFacts]) -> dict[str, 
             is_regressed=bool(row.is_regressed),
             discard_class=row.state_class,
             readings=[
-                *_readings(row, low=metric.low, high=metric.high, sign=metric.sign),
+                *readings_of(row, low=metric.low, high=metric.high, sign=metric.sign),
                 *kinds.get(row.id, []),
                 *(["forgetting"] if row.id in forgetful else []),
             ],
@@ -156,7 +158,7 @@ def _shrunken(session: Session) -> dict[str, float]:
     return {id: mind.posterior.mean[i] for i, id in enumerate(mind.tree.ids)}
 
 
-def _readings(row: whole.WholeRow, *, low: float | None, high: float | None, sign: float) -> Iterable[str]:
+def readings_of(row: whole.WholeRow, *, low: float | None, high: float | None, sign: float) -> Iterable[str]:
     """What the end of its metrics says; a rewarded run alone has a `train_score`."""
     if row.summary is None or row.score_mean is None:
         return
@@ -178,6 +180,8 @@ def _readings(row: whole.WholeRow, *, low: float | None, high: float | None, sig
         yield "instability"
     if end.get("entropy", 1.0) < COLLAPSED:
         yield "entropy-collapse"
+    if end.get("truncated", 0.0) >= CUT_OFF:
+        yield "truncated-outputs"
 
 
 def _forgetful(session: Session, rows: Mapping[str, whole.WholeRow]) -> set[str]:
@@ -209,6 +213,7 @@ def task_of(session: Session, root: Node, best: str) -> Task:
     mission = read_mission(session.layout.root)
     family, parameters = model_facts(session)
     dev = {item.id: item for item in dev_items(session)}
+    is_asked_here = config.eval.backend != "command"
     return Task(
         objective=" ".join(mission.goal.split()),
         benchmark=config.name or session.layout.root.name,
@@ -224,7 +229,9 @@ def task_of(session: Session, root: Node, best: str) -> Task:
         model_family=family,
         model_parameters=parameters,
         has_cuda=any(Path("/dev").glob("nvidia[0-9]*")),
-        is_asked_here=config.eval.backend != "command",
+        answer_tokens=config.eval.max_new_tokens if is_asked_here else 0,
+        disagreement=max((disagreement_in(path) for path in row_files(session)), default=0.0),
+        is_asked_here=is_asked_here,
         slices=_slices(session, best, dev),
     )
 
@@ -240,6 +247,12 @@ def training_rows(session: Session) -> dict[str, int]:
         elif path.is_dir():
             found[shape] = sum(1 for entry in path.rglob("*") if entry.is_file())
     return {shape: n for shape, n in found.items() if n}
+
+
+def row_files(session: Session) -> list[Path]:
+    """Those of them that hold rows."""
+    paths = [session.layout.data / name for name, _ in _FILES]
+    return [path for path in paths if path.is_file()]
 
 
 def shapes_of(session: Session, rows: Mapping[str, int]) -> list[RewardShape]:
