@@ -5,17 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from evo.domain.experiment import ROOT
-from evo.ideas.facts import Facts, Node, RecipeFacts, Task
+from evo.ideas.facts import Facts, Node, Task
+from evo.ops.ideas.facts import recipe_facts
 from evo.workspace.recipes import load_recipe, shipped
 
 SE = 0.01
 _LOADED = {
     folder.name: load_recipe(None, folder).config for folder in sorted(shipped().iterdir()) if folder.name != "command"
 }
-RECIPES = {
-    name: RecipeFacts(name, config.technique, config.reward_shape, config.params, len(config.rewards))
-    for name, config in _LOADED.items()
-}
+RECIPES = {name: recipe_facts(name, config) for name, config in _LOADED.items()}
 CONFIGS = _LOADED
 
 

@@ -47,6 +47,29 @@ class Task:
 
 
 @dataclass(frozen=True)
+class FailedItem:
+    """An item of dev that the best experiment got wrong."""
+
+    id: str
+    input: str
+    expected: str
+    actual: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was written about the task, by people and by the loop (row C7). `words`: what people wrote, to search by."""
+
+    mission: str = ""
+    background: str = ""
+    context: str = ""
+    plan: str = ""
+    failures: list[FailedItem] = field(default_factory=list)
+    words: str = ""
+
+
+@dataclass(frozen=True)
 class Node:
     """One experiment. `gain` is over exp_0000, direction-adjusted, in units; `delta` the same over its parent.
 
@@ -91,11 +114,16 @@ class RecipeFacts:
     params: dict[str, ParamSpec]
     rewards: int = 0
     """Terms that its reward is the sum of."""
+    init_from: str = "parent"
+    """What its runs start from: `parent`, `base`, or an experiment."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """`best` and `committed` are ids; `findings` the kinds of unsettled findings about the tree as a whole."""
+    """`best` and `committed` are ids; `findings` the kinds of unsettled findings about the tree as a whole.
+
+    `reading` is there for whoever is asked for ideas.
+    """
 
     task: Task
     nodes: dict[str, Node]
@@ -104,6 +132,7 @@ class Facts:
     committed: str
     findings: list[str] = field(default_factory=list)
     rounds_without_gain: int = 0
+    reading: Reading = field(default_factory=Reading)
 
     def path(self, id: str) -> list[Node]:
         """From the root to `id`."""

@@ -9,18 +9,17 @@ from evo.ideas.knowledge import KnowledgeBase, load
 
 
 class Rules:
-    """A source. `words`: what the task is about, in free text: goal, background, plan."""
+    """A source. What people wrote about the task decides among claims that fit equally."""
 
     name = "kb"
 
-    def __init__(self, words: str = "", base: KnowledgeBase | None = None) -> None:
+    def __init__(self, base: KnowledgeBase | None = None) -> None:
         self.warnings: list[str] = []
-        self._words = words
         self._base = base if base is not None else load()
 
     def propose(self, facts: Facts, brief: Brief) -> list[Idea]:
         if brief == "literature":
-            return literature.propose(facts, self._base, self._words)
+            return literature.propose(facts, self._base)
         if brief == "failure_analysis":
             return failures.propose(facts, self._base)
         if brief == "frontier_extrapolation":

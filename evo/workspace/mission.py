@@ -1,6 +1,7 @@
 """mission.md: what is to be reached, and what must hold whatever is tried.
 
-Invariant: the constraints are the words of the section `## Constraints` as they stand there, comments left out.
+Invariant: the constraints are the words of the section `## Constraints` as they stand there, comments left out; what
+the shipped page says is nobody's word on the task.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 
 @dataclass(frozen=True)
 class Mission:
-    """`is_written`: somebody has said more than the template does."""
+    """`is_written`: somebody has said more than the template does; `written`: all that somebody has."""
 
     goal: str
     constraints: str
     is_written: bool
+    written: str = ""
 
 
 def read_mission(root: Path) -> Mission:
@@ -32,7 +34,7 @@ def read_mission(root: Path) -> Mission:
     except OSError:
         return Mission("", "", False)
     goal, constraints = divided(text)
-    return Mission(goal, constraints, bool(goal) and goal not in _templates())
+    return Mission(goal, constraints, bool(goal) and goal not in _templates(), added(_COMMENT.sub("", text), NAME))
 
 
 def divided(text: str) -> tuple[str, str]:
@@ -51,7 +53,20 @@ def divided(text: str) -> tuple[str, str]:
     return goal, constraints
 
 
+def added(text: str, name: str) -> str:
+    """`text` of the page `name` without what `evo init` put there; empty where nothing but headings is left."""
+    for page in _shipped(name):
+        for block in filter(None, (each.strip() for each in page.split("\n\n"))):
+            if not block.startswith(("#", "<!--")):
+                text = re.sub(r"\s+".join(map(re.escape, block.split())), "", text)
+    return text if _HEADING.sub("", text).strip() else ""
+
+
 def _templates() -> set[str]:
+    return {divided(page)[0] for page in _shipped(NAME)}
+
+
+def _shipped(name: str) -> list[str]:
     folder = assets.folder("workspace_template")
-    pages = (folder / kind / NAME for kind in ("default", "command"))
-    return {divided(page.read_text(encoding="utf-8"))[0] for page in pages if page.is_file()}
+    pages = (folder / kind / name for kind in ("default", "command"))
+    return [page.read_text(encoding="utf-8") for page in pages if page.is_file()]

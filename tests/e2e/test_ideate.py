@@ -13,7 +13,6 @@ from workspaces import evo, make_command_workspace, new, skilled
 from evo.domain.idea import Idea
 from evo.ops.ideas.facts import facts_of
 from evo.ops.ideas.ideate import due, ideate
-from evo.ops.ideas.reading import reading_of
 from evo.session import open_session
 from evo.store import ideas as store
 
@@ -130,20 +129,6 @@ def test_a_node_stores_technique_and_reward_shape_and_recommend_asks_for_the_rew
         facts = facts_of(session)
     assert facts.nodes["exp_0001"].technique == "command"
     assert facts.recipes["command"].reward_shape == "any"
-
-
-def test_a_planner_reads_background_whole_and_the_end_of_the_running_notes(workspace: Path) -> None:
-    """C7: BACKGROUND untruncated, the last 5000 characters of AGENT_CONTEXT, PLAN, failures with what was expected."""
-    background = "ground " * 5000
-    (workspace / "BACKGROUND.md").write_text(background)
-    (workspace / "AGENT_CONTEXT.md").write_text("old " * 5000 + "newest")
-    (workspace / "PLAN.md").write_text("first this")
-    with open_session(workspace, readonly=True) as session:
-        reading = reading_of(session, best="exp_0001")
-    assert reading.background == background
-    assert (len(reading.context), reading.context[-6:], reading.plan) == (5000, "newest", "first this")
-    assert reading.failures
-    assert all(item.input and item.expected and item.actual for item in reading.failures)
 
 
 def test_a_brief_that_was_asked_is_not_due_again(workspace: Path) -> None:

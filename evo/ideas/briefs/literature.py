@@ -25,10 +25,10 @@ REQUIRED = frozenset(
 MOST_BY_WORDS = 5
 
 
-def propose(facts: Facts, base: KnowledgeBase, words: str = "") -> list[Idea]:
-    """`words`: what the task is about, in free text; claims near to it come before equals."""
-    now = situations(facts)
-    chosen = sorted(fitting(facts, base, now), key=lambda claim: _order(claim, now, _near(base, words)))
+def propose(facts: Facts, base: KnowledgeBase) -> list[Idea]:
+    """Claims near to what was written about the task come before equals."""
+    now, near = situations(facts), _near(base, facts.reading.words)
+    chosen = sorted(fitting(facts, base, now), key=lambda claim: _order(claim, now, near))
     ideas = [idea_of(facts, base, "literature", draft) for claim in chosen if (draft := draft_of(facts, claim, now))]
     return [*ideas, *_recommended(facts, base, now)]
 

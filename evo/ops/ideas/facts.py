@@ -24,7 +24,7 @@ from evo.ideas.symptoms import MEMORISED, SUPERVISED
 from evo.ops.checks.diagnose import chance_of, dev_items
 from evo.session import Session
 from evo.store import gate_rows, meta, nodes, results, trials, whole
-from evo.workspace.mission import read_mission
+from evo.workspace.mission import divided, read_mission
 from evo.workspace.recipes import find_folder, find_recipe, keep, names, own_names, recalled
 
 FLAT = 0.01
@@ -92,7 +92,8 @@ def keep_recipes(session: Session) -> None:
 
 
 def recipe_facts(name: str, config: RecipeConfig) -> RecipeFacts:
-    return RecipeFacts(name, config.technique, config.reward_shape, config.params, len(config.rewards))
+    rewards = len(config.rewards)
+    return RecipeFacts(name, config.technique, config.reward_shape, config.params, rewards, config.init_from)
 
 
 def nodes_of(session: Session, recipes: Mapping[str, RecipeFacts]) -> dict[str, Node]:
@@ -215,7 +216,7 @@ def task_of(session: Session, root: Node, best: str) -> Task:
     dev = {item.id: item for item in dev_items(session)}
     is_asked_here = config.eval.backend != "command"
     return Task(
-        objective=" ".join(mission.goal.split()),
+        objective=" ".join(divided(mission.written)[0].split()),
         benchmark=config.name or session.layout.root.name,
         shapes=shapes,
         rows=rows,

@@ -38,9 +38,10 @@ def ideate(session: Session, brief: Brief, k: int = 5, *, asked: Panel | None = 
     references; None: nobody but the rules, and the libraries."""
     keep_recipes(session)
     facts = facts_of(session)
+    facts = replace(facts, reading=reading_of(session, best=facts.best))
     settle_outcomes(session, facts)
     asked = asked or panel(session, NOBODY)
-    members: list[Source] = [Rules(reading_of(session, best=facts.best).words), *asked.members]
+    members: list[Source] = [Rules(), *asked.members]
     proposed = asked.library.resolved([idea for member in members for idea in member.propose(facts, brief)])
     chosen = searched(asked.library, brief, select(session, facts, proposed, k=k))
     known = store.states(session.db)

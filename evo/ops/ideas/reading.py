@@ -1,7 +1,8 @@
-"""What a planner reads before it thinks: background whole, the newest of the running notes, and what is wrong now.
+"""What a planner reads before it thinks: the pages of the workspace, and what is wrong now (row C7).
 
-Row C7. Invariant: BACKGROUND.md is never cut; of AGENT_CONTEXT.md the end counts; failures are dev items of the best
-experiment, with what was asked, expected and answered.
+Invariant: pages are whole; failures are dev items of the best experiment, with what was asked, expected and answered.
+A shipped page that nobody wrote in says nothing, and what the loop wrote is nothing to search by: it would find its own
+steps again.
 """
 
 from __future__ import annotations
@@ -9,52 +10,29 @@ from __future__ import annotations
 from pathlib import Path
 
 from evo.domain.experiment import ROOT
-from evo.lightdata import dataclass, field
+from evo.ideas.facts import FailedItem, Reading
 from evo.ops.checks.diagnose import dev_items
+from evo.ops.loop.margin import LINE
 from evo.session import Session
 from evo.store import experiments, results
-from evo.workspace.mission import read_mission
+from evo.workspace.mission import added, divided, read_mission
 
-CONTEXT_CHARS = 5000
+BACKGROUND, CONTEXT, PLAN = "BACKGROUND.md", "AGENT_CONTEXT.md", "PLAN.md"
 MOST_FAILURES = 20
-LONGEST = 600
-"""Characters of one text of an item."""
-
-
-@dataclass(frozen=True)
-class FailedItem:
-    id: str
-    input: str
-    expected: str
-    actual: str
-    score: float
-
-
-@dataclass(frozen=True)
-class Reading:
-    goal: str
-    constraints: str
-    background: str
-    context: str
-    plan: str
-    failures: list[FailedItem] = field(default_factory=list)
-
-    @property
-    def words(self) -> str:
-        """What the task is about, as one text to search by."""
-        return " ".join([self.goal, self.background, self.plan])
 
 
 def reading_of(session: Session, *, best: str = ROOT) -> Reading:
     root = session.layout.root
-    mission = read_mission(root)
+    mission = read_mission(root).written
+    pages = {name: added(_text(root / name), name) for name in (BACKGROUND, PLAN)}
+    by_people = (added(text.partition(LINE)[0], name) for name, text in pages.items())
     return Reading(
-        goal=mission.goal,
-        constraints=mission.constraints,
-        background=_text(root / "BACKGROUND.md"),
-        context=_text(root / "AGENT_CONTEXT.md")[-CONTEXT_CHARS:],
-        plan=_text(root / "PLAN.md"),
+        mission=mission,
+        background=pages[BACKGROUND],
+        context=_text(root / CONTEXT),
+        plan=pages[PLAN],
         failures=failed_items(session, best),
+        words=" ".join([divided(mission)[0], *by_people]),
     )
 
 
@@ -68,13 +46,8 @@ def failed_items(session: Session, id: str, *, limit: int = MOST_FAILURES) -> li
     rows = results.items(session.db, id, n=known.primary_attempt, eval_hash=known.epoch)
     wrong = [row for row in rows if row.score != top and row.item in dev]
     wrong.sort(key=lambda row: (session.metric.sign * row.score, row.item))
-    return [
-        FailedItem(
-            row.item, dev[row.item].question[:LONGEST], str(dev[row.item].target or "")[:LONGEST],
-            (row.output or "")[:LONGEST], row.score,
-        )
-        for row in wrong[:limit]
-    ]  # fmt: skip
+    texts = ((dev[row.item], row.output or "", row.score) for row in wrong[:limit])
+    return [FailedItem(item.id, item.question, str(item.target or ""), said, score) for item, said, score in texts]
 
 
 def _text(path: Path) -> str:
