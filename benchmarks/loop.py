@@ -273,10 +273,10 @@ def tiny_match(world: World) -> Match:
 
 
 TUNED: dict[str, dict[str, Any]] = {
-    "learning_rate": {"default": 5e-4, "above": None, "min": 5e-5, "max": 2e-2},
-    "batch_size": {"default": 64, "min": 16, "max": 128},
-    "warmup": {"min": 0.0, "max": 0.3},
-    "weight_decay": {"min": 0.0, "max": 0.1},
+    "learning_rate": {"default": 5e-4, "search": [5e-5, 2e-2]},
+    "batch_size": {"default": 64, "search": [16, 128]},
+    "warmup": {"search": [0.0, 0.3]},
+    "weight_decay": {"search": [0.0, 0.1]},
 }
 """Ranges that say something, in both workspaces alike; everything else is fixed at what the demo takes."""
 FIXED = {

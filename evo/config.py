@@ -303,6 +303,8 @@ class ParamSpec:
     required: bool = False
     tune: bool = True
     """Whether `evo loop` may move it: false for what changes cost or comfort and not quality."""
+    search: list[float | int] = field(default_factory=list)
+    """Where `evo loop` looks: two numbers are a range, more are the values. Without it, all that is legal."""
     doc: str = ""
 
 

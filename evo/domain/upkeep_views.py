@@ -60,6 +60,8 @@ class ParamView:
     default: object
     range: str
     doc: str
+    search: list[float | int | str | bool] = field(default_factory=list)
+    """Where `evo loop` looks: two numbers are a range, more are values, and so are texts; empty: nowhere."""
 
 
 @dataclass(frozen=True)

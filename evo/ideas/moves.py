@@ -21,6 +21,8 @@ NEAREST = 60
 """Observations that the surrogate looks at, the best and the newest."""
 _STEPS = (0.05, 0.1, 0.2, 0.3)
 _CANDIDATES = 120
+SAME = 0.02
+"""Of a range."""
 _FAR = 0.25
 """Distance on some axis at which the defaults are no middle of the ranges."""
 
@@ -55,8 +57,8 @@ def next_move(
     results are followed."""
     if not space.axes:
         return None
-    tried = {_key(space, params) for params in [*(one.params for one in seen), *running]}
-    at_start = len(tried)
+    tried = [space.point(params) for params in [*(one.params for one in seen), *running]]
+    at_start = len(set(tried))
     if at_start < spread and (first := _spread(space, at_start, tried, rng, of=spread)):
         return first
     scored = [one for one in seen if one.gain is not None]
@@ -67,7 +69,7 @@ def next_move(
 
 def drawn_move(space: Space, tried: Sequence[dict[str, Any]], rng: random.Random) -> Move | None:
     """An independent draw, uniform on the cube: what a search is held against. None where nothing is left to draw."""
-    known = {_key(space, params) for params in tried}
+    known = [space.point(params) for params in tried]
     points = [tuple(rng.random() for _ in space.axes) for _ in range(8 if space.axes else 0)]
     return _fresh(space, points, known, "an independent draw")
 
@@ -79,24 +81,24 @@ def fitted(space: Space, seen: Sequence[Observation]) -> Surrogate | None:
     return Surrogate(*_evidence(space, seen), ranged=space.ranged)
 
 
-def _spread(space: Space, done: int, tried: set[Point], rng: random.Random, *, of: int) -> Move | None:
+def _spread(space: Space, done: int, tried: list[Point], rng: random.Random, *, of: int) -> Move | None:
     home = space.point({})
     is_odd = any(abs(x - 0.5) > _FAR for x in home)
     firsts = [(home, "the recipe's defaults")] + ([(space.centre, "the middle of the ranges")] if is_odd else [])
     for point, why in firsts:
-        if _key(space, space.params(point)) not in tried:
+        if not _is_tried(space.point(space.params(point)), tried):
             return Move(space.params(point), why)
     spots = latin(rng, count=max(2, of - len(firsts)), axes=len(space.axes))
     return _fresh(space, spots, tried, f"spreads out, {done + 1} of {of} before the results are followed")
 
 
-def _fresh(space: Space, points: Sequence[Point], tried: set[Point], why: str) -> Move | None:
+def _fresh(space: Space, points: Sequence[Point], tried: list[Point], why: str) -> Move | None:
     found = (space.params(point) for point in points)
-    return next((Move(params, why) for params in found if _key(space, params) not in tried), None)
+    return next((Move(params, why) for params in found if not _is_tried(space.point(params), tried)), None)
 
 
 def _improving(
-    space: Space, seen: Sequence[Observation], running: Sequence[dict[str, Any]], tried: set[Point], rng: random.Random
+    space: Space, seen: Sequence[Observation], running: Sequence[dict[str, Any]], tried: list[Point], rng: random.Random
 ) -> Move | None:
     points, values, noises = _evidence(space, seen)
     at_work = [space.point(params) for params in running]
@@ -110,7 +112,7 @@ def _improving(
         exact = space.point(space.params(point))
         prediction = model.predict(exact)
         worth = expected_gain(prediction, best)
-        if (found is None or worth > found[0]) and _key(space, space.params(point)) not in tried:
+        if (found is None or worth > found[0]) and not _is_tried(exact, tried):
             found = (worth, exact, prediction)
     if found is None:
         return None
@@ -148,9 +150,9 @@ def _step(x: float, size: float, rng: random.Random) -> float:
     return min(max(x + rng.gauss(0.0, size), 0.0), 1.0)
 
 
-def _key(space: Space, params: dict[str, Any]) -> Point:
+def _is_tried(point: Point, tried: Sequence[Point]) -> bool:
     """Two settings are one where no parameter differs by more than a fiftieth of its range."""
-    return tuple(round(x * 50) / 50 for x in space.point(params))
+    return any(all(abs(x - y) <= SAME for x, y in zip(point, other, strict=True)) for other in tried)
 
 
 def _words(space: Space, home: Point, point: Point, gain: float) -> str:

@@ -1,7 +1,8 @@
 """A recipe's parameters as a cube: each number between 0 and 1, on the scale on which it matters.
 
-A range that spans decades is walked in logarithms; one that says nothing (fifty times the default and more)
-is narrowed to a window around the default. Parameters that are marked `tune: false`, texts and lists stay as they are.
+Where a recipe says `search: [low, high]`, or names the values, that is the cube. Else it is all that is legal: a range
+that spans decades is walked in logarithms; one that says nothing (fifty times the default and more) is narrowed to a
+window around the default. Parameters that are marked `tune: false`, texts and lists stay as they are.
 Invariant: `params(point)` is always legal for the recipe, and `point(params(x))` is x up to rounding.
 """
 
@@ -17,6 +18,8 @@ from evo.config import ParamSpec
 WINDOW = 10.0
 """Factor on both sides of the default, where the recipe's own range is no guide."""
 _DECADES = 100.0
+_DECADE = 10.0
+"""Of a range that somebody chose to be searched, from which on it is walked in logarithms."""
 _INSET = 1e-3
 """Share of a range that is kept from a bound which is itself not legal."""
 
@@ -41,7 +44,9 @@ class Axis(NamedTuple):
         else:
             found = self.low + x * (self.high - self.low)
         found = min(max(found, self.low), self.high)
-        return round(found) if self.is_whole else float(f"{found:.3g}")
+        if self.is_whole:
+            return round(found)
+        return min(max(float(f"{found:.3g}"), self.low), self.high)  # three digits may lie outside
 
     def place(self, value: Any) -> float:
         if self.choices:
@@ -62,7 +67,17 @@ def axis_of(name: str, spec: ParamSpec) -> Axis | None:
         return Axis(name, choices=tuple(spec.choices)) if len(spec.choices) > 1 else None
     if spec.type not in ("float", "int"):
         return None
-    return _numeric(name, spec)
+    return _searched(name, spec) if spec.search else _numeric(name, spec)
+
+
+def _searched(name: str, spec: ParamSpec) -> Axis:
+    """`search`, and the default where that lies beside it."""
+    known = [*spec.search, *([spec.default] if isinstance(spec.default, (int, float)) else [])]
+    values = sorted({int(value) if spec.type == "int" else float(value) for value in known})
+    if len(spec.search) > 2:
+        return Axis(name, choices=tuple(values))
+    low, high = values[0], values[-1]
+    return Axis(name, low, high, low > 0 and high >= _DECADE * low, spec.type == "int")
 
 
 def _numeric(name: str, spec: ParamSpec) -> Axis | None:
@@ -115,10 +130,18 @@ class Space(NamedTuple):
 
 
 def space_of(params: Mapping[str, ParamSpec]) -> Space:
-    axes = [axis_of(name, spec) for name, spec in params.items()]
+    axes = [None if is_idle(name, params) else axis_of(name, spec) for name, spec in params.items()]
     return Space(
         tuple(axis for axis in axes if axis is not None), {name: spec.default for name, spec in params.items()}
     )
+
+
+def is_idle(name: str, params: Mapping[str, ParamSpec]) -> bool:
+    """A setting of an adapter, of a recipe that trains all weights and stays with it."""
+    method = params.get("method")
+    if method is None or not name.startswith("lora_"):
+        return False
+    return not any(str(value).endswith("lora") for value in (method.choices if method.tune else [method.default]))
 
 
 def latin(rng: random.Random, *, count: int, axes: int, margin: float = 0.2) -> list[Point]:

@@ -121,11 +121,11 @@ SCRIPT = (
 SEARCH = LoopOptions(experiments=4, until="budget", workers=2, ideator="none", recipes=["sft"])
 """How the loop ends the demo: four children of what is best by then, two at a time."""
 RANGES: dict[str, dict[str, Any]] = {
-    "method": {"default": "full", "choices": ["full", "lora"], "tune": True},
-    "learning_rate": {"default": 1e-3, "above": None, "min": 1e-4, "max": 3e-2},
-    "batch_size": {"default": 64, "min": 32, "max": 128},
-    "warmup": {"default": 0.0, "min": 0.0, "max": 0.3},
-    "weight_decay": {"default": 0.0, "min": 0.0, "max": 0.1},
+    "method": {"default": "full", "choices": ["full", "lora"]},
+    "learning_rate": {"default": 1e-3, "search": [1e-4, 3e-2]},
+    "batch_size": {"default": 64, "search": [32, 128]},
+    "warmup": {"default": 0.0, "search": [0.0, 0.3]},
+    "weight_decay": {"default": 0.0, "search": [0.0, 0.1]},
 }
 """What the loop may move of the workspace's own copy of `sft`; all else keeps the value of `STAYS` or its default."""
 STAYS = {"max_steps": 75, "max_length": 128, "scheduler": "linear", "lora_rank": 16, "lora_dropout": 0.0}
@@ -182,7 +182,7 @@ def narrow(path: Path, ranges: dict[str, dict[str, Any]], stays: dict[str, Any])
     text = path.read_text(encoding="utf-8")
     known = yamlfile.parse(text, path=path).data["params"]
     edits = {f"params.{name}.{key}": value for name, spec in ranges.items() for key, value in spec.items()}
-    edits |= {f"params.{name}.tune": False for name in known if name not in ranges}
+    edits |= {f"params.{name}.tune": name in ranges for name in known}
     edits |= {f"params.{name}.default": value for name, value in stays.items() if name in known}
     for key, value in edits.items():
         text = yamlfile.with_value(text, key, value, path=path)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evo.config import ParamSpec
+from evo.config import ParamSpec, RecipeConfig
 from evo.domain.upkeep_views import ParamView, RecipeCheckView, RecipeDetailView, RecipeRowView, RecipesView
 from evo.errors import FileFormatError, NotAWorkspace
+from evo.ideas.space import space_of
 from evo.ops.advice import advise
 from evo.workspace import recipe_check, recipes
 from evo.workspace.layout import Layout, find_root
@@ -53,9 +54,18 @@ def show(name: str, *, model: str = "") -> RecipeDetailView:
         launch=config.launch,
         folder=str(found.folder),
         data=[part.source for part in config.data.train],
-        params=[ParamView(name, spec.type, spec.default, span(spec), spec.doc) for name, spec in config.params.items()],
+        params=params_of(config),
         advice=advise(model) if model else None,
     )
+
+
+def params_of(config: RecipeConfig) -> list[ParamView]:
+    axes = {axis.name: axis for axis in space_of(config.params).axes}
+    searched = {name: list(axis.choices or (axis.value(0.0), axis.value(1.0))) for name, axis in axes.items()}
+    return [
+        ParamView(name, spec.type, spec.default, span(spec), spec.doc, searched.get(name, []))
+        for name, spec in config.params.items()
+    ]
 
 
 def span(spec: ParamSpec) -> str:

@@ -14,6 +14,7 @@ from itertools import chain
 
 from evo.config import ParamSpec, RecipeConfig
 from evo.domain.experiment import DECLARED, ROOT, Experiment
+from evo.ideas.space import is_idle
 from evo.lightdata import dataclass, field
 from evo.session import Session
 from evo.store import listings
@@ -106,6 +107,8 @@ def varied(name: str, config: RecipeConfig, parent: Experiment) -> Iterator[Step
     spared = {key: value for key, value in at.items() if value is not None and value != config.params[key].default}
     for way in (2.0, 0.5):
         for key, spec in config.params.items():
+            if not spec.tune or is_idle(key, config.params):
+                continue
             for value in moved(spec, at.get(key), way):
                 words = f"{name} with {key} {written(value)} instead of {written(at.get(key))}, from {parent.id}"
                 yield Step(name, {**spared, key: value}, words)

@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 
 from evo import assets
-from evo.config import RecipeConfig
+from evo.config import ParamSpec, RecipeConfig
 from evo.errors import FileFormatError, NotFound, Refused, UsageError, nearest
 from evo.files import sha256_text, write_json
 from evo.lightdata import dataclass
@@ -138,15 +138,30 @@ def validated(path: Path, text: str) -> RecipeConfig:
     document = import_module("evo.workspace.yamlfile").parse(text, path=path)
     config = validate(RecipeConfig, document.data, path=path, line_of=document.line_of)
     for name, spec in config.params.items():
-        if spec.default is None:
-            continue
-        try:
-            check_param(spec, spec.default, name=name)
-        except UsageError as error:
-            line = document.line_of(("params", name, "default"))
-            problem = error.message.removeprefix(f"{name}: ")
-            raise FileFormatError(path, problem, line=line, field=f"params.{name}.default") from None
+        for key, check in (("default", _check_default), ("search", _check_search)):
+            try:
+                check(spec, name)
+            except UsageError as error:
+                line = document.line_of(("params", name, key))
+                problem = error.message.removeprefix(f"{name}: ")
+                raise FileFormatError(path, problem, line=line, field=f"params.{name}.{key}") from None
     return config
+
+
+def _check_default(spec: ParamSpec, name: str) -> None:
+    if spec.default is not None:
+        check_param(spec, spec.default, name=name)
+
+
+def _check_search(spec: ParamSpec, name: str) -> None:
+    if not spec.search:
+        return
+    if spec.type not in ("float", "int") or spec.choices:
+        raise UsageError("is for numbers without choices")
+    if len(spec.search) < 2 or spec.search != sorted(set(spec.search)):
+        raise UsageError("must be two numbers that rise, low and high, or more that rise: the values")
+    for value in spec.search:
+        check_param(spec, value, name=name)
 
 
 def copy(layout: Layout, name: str, *, to: str = "") -> Path:

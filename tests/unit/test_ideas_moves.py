@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from evo.config import ParamSpec
-from evo.ideas.moves import SPREAD, Observation, next_move
+from evo.ideas.moves import SAME, SPREAD, Observation, next_move
 from evo.ideas.space import Axis, Point, axis_of, latin, space_of
 from evo.ideas.surrogate import Surrogate, expected_gain
 from evo.workspace.params import apply_params
@@ -44,6 +44,60 @@ def test_ranges_are_walked_on_the_scale_that_matters() -> None:
     assert [axes["loss"].value(x) for x in (0.1, 0.5, 1.0)] == ["a", "b", "c"]
     assert space.params(space.point({})) == space.defaults
     assert axes["rate"].place(1.0) == 1.0
+
+
+def test_where_a_recipe_says_where_to_look_nothing_else_is_looked_at() -> None:
+    space = space_of(
+        {
+            "rate": ParamSpec("float", default=1e-6, above=0, max=1, search=[1e-7, 1e-5]),
+            "group": ParamSpec("int", default=8, min=2, max=128, search=[4, 8, 16, 32]),
+            "beta": ParamSpec("float", default=0.0, min=0, max=10, search=[0, 0.1]),
+            "beside": ParamSpec("int", default=64, min=1, max=512, search=[4, 8, 16]),
+            "beyond": ParamSpec("float", default=6.0, min=0, max=10, search=[1, 4]),
+        }
+    )
+    ends = [space.params([0.0] * 5), space.params([1.0] * 5)]
+    assert ends[0] == {"rate": 1e-7, "group": 4, "beta": 0.0, "beside": 4, "beyond": 1.0}
+    assert ends[1] == {"rate": 1e-5, "group": 32, "beta": 0.1, "beside": 64, "beyond": 6.0}, "the default is never out"
+    assert space.params(space.centre)["rate"] == 1e-6
+    assert [space.axes[1].value(x) for x in (0.1, 0.4, 0.6, 0.9)] == [4, 8, 16, 32]
+    assert all(isinstance(value, int) for value in (ends[0]["group"], ends[1]["beside"]))
+
+
+def test_settings_of_an_adapter_are_moved_where_there_may_be_one() -> None:
+    rank = ParamSpec("int", default=32, min=1, max=256)
+    for default, tune, moves in (("full", False, False), ("lora", False, True), ("full", True, True)):
+        method = ParamSpec("str", default=default, choices=["full", "lora", "qlora"], tune=tune)
+        axes = [axis.name for axis in space_of({"method": method, "lora_rank": rank}).axes]
+        assert ("lora_rank" in axes) == moves
+    assert [axis.name for axis in space_of({"lora_rank": rank}).axes] == ["lora_rank"]
+
+
+def test_no_rounding_leaves_the_range() -> None:
+    """Three digits of .9995 are 1, and of 1001 they are 1000."""
+    narrow = {"high": ParamSpec("float", default=0.5, min=0, max=0.9995), "low": ParamSpec("float", min=1001, max=1009)}
+    space = space_of(narrow)
+    assert space.params([1.0, 0.0]) == {"high": 0.9995, "low": 1001}
+
+
+def test_a_shipped_recipe_is_searched_where_a_practitioner_would() -> None:
+    """No move of a shipped recipe lies at what is merely legal: warmup of 50,000 steps, a temperature of .06."""
+    usual = {
+        "warmup": (0, 0.3), "temperature": (0.5, 1.5), "epochs": (0.5, 10), "batch_size": (1, 64), "samples": (2, 64),
+        "group_size": (2, 64), "beta": (0, 1), "keep": (1, 16), "epsilon_high": (0.1, 1), "sft_weight": (0, 5),
+        "desirable_weight": (0.5, 10),
+    }  # fmt: skip
+    for name in names(None):
+        for axis in space_of(find_recipe(None, name).config.params).axes:
+            ends = sorted([axis.value(0.0), axis.value(1.0)])
+            if axis.name == "learning_rate":
+                assert ends[1] <= 1e-3, name
+            else:
+                assert usual[axis.name][0] <= ends[0] < ends[1] <= usual[axis.name][1], (name, axis.name)
+        sizes = find_recipe(None, name).config.params
+        if "group_size" in sizes:  # groups stay whole
+            step = sizes["batch_size"].default * sizes["gradient_accumulation"].default
+            assert all(step % size == 0 for size in sizes["group_size"].search)
 
 
 def test_a_latin_hypercube_has_one_point_in_each_layer() -> None:
@@ -85,10 +139,12 @@ def test_the_first_moves_spread_out_and_none_is_made_twice() -> None:
     space, rng = space_of(SPECS), random.Random(5)
     seen: list[Observation] = []
     running: list[dict[str, object]] = []
-    for k in range(8):
+    for k in range(20):
         move = next_move(space, seen, running, rng)
         assert move is not None
-        assert move.params not in [*(one.params for one in seen), *running]
+        here = space.point(move.params)
+        for other in [*(one.params for one in seen), *running]:
+            assert max(abs(a - b) for a, b in zip(here, space.point(other), strict=True)) > SAME
         running.append(move.params)
         if k == 0:
             assert (move.params, move.why) == (space.defaults, "the recipe's defaults")

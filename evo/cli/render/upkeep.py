@@ -61,8 +61,19 @@ def recipe(view: RecipeDetailView) -> list[Block]:
         Text(view.description),
         Text(f"  starts from {view.init_from}; reward: {view.reward_shape}; data: {', '.join(view.data) or 'none'}"),
     ]
-    rows = [(p.name, p.type, "required" if p.default is None else str(p.default), p.range, p.doc) for p in view.params]
-    return [*head, Table(("PARAMETER", "TYPE", "DEFAULT", "RANGE", "WHAT IT IS"), rows), *rate_advice(view.advice)]
+    rows = [
+        (p.name, p.type, "required" if p.default is None else str(p.default), p.range, searched(p.search), p.doc)
+        for p in view.params
+    ]
+    columns = ("PARAMETER", "TYPE", "DEFAULT", "RANGE", "LOOP LOOKS AT", "WHAT IT IS")
+    return [*head, Table(columns, rows), *rate_advice(view.advice)]
+
+
+def searched(values: list[float | int | str | bool]) -> str:
+    """`1e-07 to 1e-05`, or the values."""
+    words = [f"{value:.3g}" if isinstance(value, float) else str(value) for value in values]
+    is_range = len(values) == 2 and not any(isinstance(value, (str, bool)) for value in values)
+    return (" to " if is_range else ", ").join(words)
 
 
 def rate_advice(advice: RateAdvice | None) -> list[Block]:

@@ -21,7 +21,7 @@ from evo.workspace.repository import RECIPE
 _BY_FILE = (("preferences.jsonl", "dpo"), ("train.jsonl", "sft"))
 _REWARDED = ("grpo", "rft")
 NO_RANGE = "has no parameter with a range that a loop could move"
-RANGES = "evo recipe copy {}, then give its params min and max in recipe.yaml"
+RANGES = "evo recipe copy {}, then give its params search: [low, high] in recipe.yaml"
 
 
 class Ground(NamedTuple):
