@@ -51,14 +51,16 @@ def _near(facts: Facts, about: str) -> Iterator[LessonView]:
 def _similar(facts: Facts, about: str) -> Iterator[LessonView]:
     """By words (FTS5) of hypothesis, technique and settings; of the best where nothing was tried yet: the task's."""
     node = facts.nodes[about]
+    query = or_query(_words(node) if about != ROOT else facts.task.objective)
+    if not query:
+        return
     index = sqlite3.connect(":memory:")
     try:
         index.execute("CREATE VIRTUAL TABLE line USING fts5 (id UNINDEXED, words, tokenize = porter)")
         others = [other for other in facts.nodes.values() if other.id not in (ROOT, about)]
         index.executemany("INSERT INTO line VALUES (?, ?)", [(other.id, _words(other)) for other in others])
-        query = or_query(_words(node) if about != ROOT else facts.task.objective)
         rows = index.execute("SELECT id FROM line WHERE line MATCH ? ORDER BY bm25(line) LIMIT 20", (query,))
-        ids = [row[0] for row in rows] if query else []
+        ids = [row[0] for row in rows]
     finally:
         index.close()
     near = [lesson for id in ids if (lesson := _lesson(facts, facts.nodes[id], "similar")).text]
