@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from evo.config import ParamSpec
+from evo.domain.experiment import ROOT
 from evo.lightdata import dataclass, field
 
 RewardShape = Literal["verifiable", "pairs", "demonstrations", "scorer", "corpus"]
@@ -69,6 +70,10 @@ class Reading:
     words: str = ""
 
 
+def started_from(start: str, parent: str) -> str:
+    return {"parent": parent, "base": ROOT}.get(start, start)
+
+
 @dataclass(frozen=True)
 class Node:
     """One experiment. `gain` is over exp_0000, direction-adjusted, in units; `delta` the same over its parent.
@@ -104,6 +109,13 @@ class Node:
     commit: str | None = None
     reason: str = ""
     """Why it was discarded, in somebody's words."""
+    start: str = "parent"
+    """What it started from: `parent`, `base`, or an experiment."""
+
+    @property
+    def weights_of(self) -> str:
+        """The experiment whose weights it started from; exp_0000 for the base model."""
+        return started_from(self.start, self.parent or ROOT)
 
 
 @dataclass(frozen=True)
@@ -116,6 +128,11 @@ class RecipeFacts:
     """Terms that its reward is the sum of."""
     init_from: str = "parent"
     """What its runs start from: `parent`, `base`, or an experiment."""
+
+    @property
+    def follows(self) -> bool:
+        """Whether another parent means other weights to start from."""
+        return self.init_from == "parent"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from evo.domain.experiment import ROOT
 from evo.domain.idea import Idea
-from evo.ideas.facts import Facts, Node, RecipeFacts
+from evo.ideas.facts import Facts, Node, RecipeFacts, started_from
 from evo.ideas.space import Axis, axis_of
 from evo.lightdata import replace
 
@@ -64,7 +64,7 @@ def distance_to(facts: Facts, idea: Idea, node: Node) -> float:
         return 0.8
     recipe = facts.recipes.get(idea.recipe)
     apart = _apart(recipe, idea.patch, node.params) if recipe else [FOREIGN] * (idea.patch != node.params)
-    if idea.parent and idea.parent != (node.parent or ROOT):
+    if _other_start(facts, idea, node):
         apart = [*apart, ELSEWHERE]
     return min(1.0, math.sqrt(math.fsum(each * each for each in apart)))
 
@@ -106,9 +106,17 @@ def differences(facts: Facts, idea: Idea, node: Node) -> str:
         ours, theirs = idea.patch.get(name, default), node.params.get(name, default)
         if ours != theirs:
             words.append(f"{name} {said(ours)} instead of {said(theirs)}")
-    if idea.parent and idea.parent != (node.parent or ROOT):
-        words.append(f"from {idea.parent} instead of {node.parent or ROOT}")
+    if start := _other_start(facts, idea, node):
+        words.append(f"from {start} instead of {node.weights_of}")
     return f"{node.id} with {', '.join(words)}" if words else f"{node.id} is this step"
+
+
+def _other_start(facts: Facts, idea: Idea, node: Node) -> str:
+    """What the step would start from, where the experiment started from something else. A parent that is not chosen
+    yet, or whose weights the recipe does not start from, is no difference."""
+    recipe = facts.recipes.get(idea.recipe)
+    start = started_from(recipe.init_from if recipe is not None else "parent", idea.parent)
+    return start if start not in ("", node.weights_of) else ""
 
 
 def said(value: object) -> str:

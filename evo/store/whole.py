@@ -32,6 +32,7 @@ class WholeRow(NamedTuple):
     state_reason: str
     insight: str
     commit_sha: str | None
+    start_from: str
     gpu_seconds: float
     summary: str | None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from ideation import CONFIGS, TREES, task, tree
 
@@ -229,3 +231,43 @@ def test_situations_are_words_of_the_knowledge_base() -> None:
     assert {"verifiable", "demonstrations", "plateau", "rl-done", "base-some", "small-model"} <= known
     assert "stuck-at-zero" in situations(TREES["stuck at zero"])
     assert "before-rl" in situations(TREES["pairs only"])
+
+
+def test_a_recipe_that_starts_from_the_base_does_nothing_new_from_another_parent() -> None:
+    """Its content would be that of a finished experiment, and `evo run` would refuse it."""
+    step = {"recipe": "grpo", "params": {"learning_rate": 1e-5}}
+    facts = tree(
+        task("verifiable", "demonstrations"),
+        {**step, "gain": 0.10},
+        {"recipe": "grpo", "gain": 0.20, "parent": "exp_0001"},
+        {"recipe": "dpo", "gain": 0.05},
+    )
+    again = Idea("again", "frontier_extrapolation", "grpo", "h", "exp_0002", "grpo", {"learning_rate": 1e-5})
+    assert not is_known(facts, again)
+    assert "from exp_0002 instead of exp_0000" in novelty(facts, again).differs
+    assert {"once more what exp_0001 did, from exp_0002", "dpo of exp_0003 on top of exp_0002"} <= titles(facts)
+    recipes = {name: replace(recipe, init_from="base") for name, recipe in facts.recipes.items()}
+    nodes = {id: replace(node, start="base") for id, node in facts.nodes.items()}
+    from_base = replace(facts, recipes=recipes, nodes=nodes)
+    assert is_known(from_base, again)
+    assert novelty(from_base, again).differs == "exp_0001 is this step"
+    assert not [title for title in titles(from_base) if "once more" in title or "on top of" in title]
+    warm = replace(from_base, nodes={id: replace(node, start="exp_0003") for id, node in nodes.items()})
+    assert not is_known(warm, again), "started from an artifact, it was another step"
+
+
+def titles(facts: Facts) -> set[str]:
+    return {idea.title for idea in Rules().propose(facts, "frontier_extrapolation")}
+
+
+def test_a_tree_of_thousands_is_extrapolated_in_a_moment() -> None:
+    """In the loop's only thread: linear in the tree, with the largest differences first."""
+    steps = [{"recipe": "dpo", "gain": k / 10_000, "params": {"beta": 0.1 + k / 10_000}} for k in range(4000)]
+    facts = tree(task("pairs"), *steps)
+    began = time.process_time()
+    found = Rules().propose(facts, "frontier_extrapolation")
+    assert time.process_time() - began < 1.5
+    further = [idea for idea in found if idea.title.startswith("further along beta")]
+    assert further
+    assert "exp_4000 lies 0.400 above exp_0001" in further[0].hypothesis
+    assert further[0].patch["beta"] > 0.4999

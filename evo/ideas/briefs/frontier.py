@@ -8,7 +8,6 @@ Invariant: every step goes out from measured gains; what brought nothing is not 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import combinations
 from typing import Any
 
 from evo.domain.experiment import ROOT
@@ -53,7 +52,7 @@ def _scale(facts: Facts) -> Iterator[Draft]:
             why = f"{node.id} brought {node.delta:+.3f} on the best path; a larger dose may bring more"
             yield _step(title, why, node, settings, parent=node.parent or ROOT, risks="past the peak it falls")
             break
-        if node.id != facts.best:
+        if node.id != facts.best and facts.recipes[node.recipe].follows:
             title = f"once more what {node.id} did, from {facts.best}"
             why = f"{node.id} brought {node.delta:+.3f} by {node.technique}; the best path has moved on since"
             yield _step(title, why, node, dict(node.params), parent=facts.best, risks="its effect may be spent")
@@ -77,13 +76,16 @@ def _has_peaked(facts: Facts, node: Node, name: str) -> bool:
 
 
 def _further(facts: Facts) -> Iterator[Draft]:
-    """Two runs of one recipe from one parent, one clearly better: on along the axis in which they differ most."""
+    """The best of its recipe below a parent and one that is clearly worse: on along the axis in which they differ
+    most."""
+    families: dict[tuple[str, str | None], list[Node]] = {}
+    for node in scored(facts):
+        if node.recipe in facts.recipes:
+            families.setdefault((node.recipe, node.parent), []).append(node)
     pairs = []
-    for one, other in combinations(scored(facts), 2):
-        if one.recipe == other.recipe and one.parent == other.parent and one.recipe in facts.recipes:
-            better, worse = (one, other) if _gain(one) >= _gain(other) else (other, one)
-            if is_above(better, worse):
-                pairs.append((_gain(better) - _gain(worse), better, worse))
+    for family in families.values():
+        better = max(family, key=_gain)
+        pairs += [(_gain(better) - _gain(worse), better, worse) for worse in family if is_above(better, worse)]
     for gained, better, worse in sorted(pairs, key=lambda pair: -pair[0])[:MOST]:
         found = _on(facts, better, worse)
         if found is None or _gain(better) <= 0:
@@ -123,6 +125,8 @@ def _combine(facts: Facts) -> Iterator[Draft]:
         if node.recipe == best.recipe:
             settings = bounded(facts.recipes[node.recipe], {**node.params, **best.params})
             title, parent = f"the settings of {best.id} and {node.id} together", best.parent or ROOT
+        elif not facts.recipes[node.recipe].follows:
+            continue
         else:
             settings, parent = dict(node.params), start_of(facts)
             title = f"{node.technique} of {node.id} on top of {parent}"

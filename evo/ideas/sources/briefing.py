@@ -130,7 +130,7 @@ _TOLD_OF_TASK = (
     *("benchmark", "shapes", "rows", "constraints", "scorer", "dev_items", "base_score", "chance"),
     *("is_maximised", "model_family", "model_parameters", "has_cuda", "slices"),
 )
-_TOLD_OF_PARAM = ("type", "default", "min", "max", "above", "below", "choices", "doc")
+_TOLD_OF_PARAM = ("type", "default", "min", "max", "above", "below", "choices", "search", "doc")
 
 
 def _recipe(recipe: RecipeFacts) -> dict[str, Any]:

@@ -141,6 +141,7 @@ def nodes_of(session: Session, recipes: Mapping[str, RecipeFacts]) -> dict[str, 
             insight=row.insight,
             commit=row.commit_sha,
             reason=row.state_reason,
+            start=row.start_from,
         )
     return found
 
