@@ -6,6 +6,7 @@ nothing is written.
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import NamedTuple
 
 from evo.beliefs import Beliefs
@@ -14,7 +15,7 @@ from evo.gate import asking
 from evo.gate.decision import GateRules
 from evo.gate.noise import sigma_run
 from evo.search.ranking import best_first
-from evo.search.worth import Contender
+from evo.search.worth import MOST_SEEDS, Contender, of_seed
 from evo.session import Session
 from evo.store import attempts, experiments, findings, gate_rows, results
 
@@ -121,11 +122,11 @@ def standpoint(session: Session, mind: Beliefs, *, about: str | None = None) -> 
 
 
 class Contending(NamedTuple):
-    """One of the two best nodes; `seed` is the one that it was made with."""
+    """One of the two best nodes. `further`: the seed that no run of it has had; None where evo runs no further one."""
 
     id: str
     facts: Contender
-    seed: int
+    further: int | None
 
 
 def contenders(session: Session, mind: Beliefs) -> tuple[Contending, Contending] | None:
@@ -142,7 +143,32 @@ def contending(session: Session, mind: Beliefs, identifier: str) -> Contending:
     mean, sd = mind.estimate(identifier)
     run = sigma_run(session.config.gate.sigma_run, known.technique) ** 2 / max(1, known.seeds)
     noise = max(known.gain_var or 0.0, run)
-    return Contending(identifier, Contender(mean, sd * sd, noise, run, max(1, known.seeds)), known.seed)
+    facts = Contender(mean, sd * sd, noise, run, max(1, known.seeds))
+    return Contending(identifier, facts, further_of(session, known))
+
+
+def further_of(session: Session, known: Experiment) -> int | None:
+    """Above every seed that was tried, failed ones too; none for the baseline and for what was trained elsewhere."""
+    if known.id == ROOT or known.origin or known.seeds >= MOST_SEEDS:
+        return None
+    return 1 + max((one.seed for one in attempts.of(session.db, known.id)), default=known.seed)
+
+
+class Again(NamedTuple):
+    """A further seed, and what it is worth."""
+
+    worth: float
+    id: str
+    seed: int
+
+
+def worth_again(pair: tuple[Contending, Contending], *, but: Set[str] = frozenset()) -> Again | None:
+    """The further seed of one of the two best that is worth most, `but` left out; None where none can be run."""
+    best, other = pair
+    worths = ((of_seed(best.facts, other.facts, of_best=True), best), (of_seed(best.facts, other.facts), other))
+    allowed = [(worth, one) for worth, one in worths if one.id not in but]
+    found = [Again(worth, one.id, one.further) for worth, one in allowed if one.further is not None]
+    return max(found, key=lambda again: again.worth, default=None)
 
 
 def weights_of(session: Session, experiment: str) -> str:

@@ -15,13 +15,13 @@ from evo.beliefs import Beliefs, form_beliefs, pick_parents
 from evo.domain.experiment import DECLARED, ROOT, Experiment
 from evo.domain.read_views import NextView
 from evo.domain.views import Hint, PickView, Reply
-from evo.evidence import Contending, contenders, gate_is_on, standpoint
+from evo.evidence import contenders, gate_is_on, standpoint, worth_again
 from evo.report import diagnose
 from evo.report.live import Live, live
 from evo.report.propose import step_from
 from evo.report.stage import EXPLORATION, stage_of
 from evo.report.waiting import offered
-from evo.search.worth import MOST_SEEDS, of_child, of_items, of_seed
+from evo.search.worth import of_child, of_items
 from evo.session import Session, open_session
 from evo.store import attempts, directions, experiments, gate_rows, ledger, listings, meta, nodes
 
@@ -156,25 +156,21 @@ def overlapping(session: Session, mind: Beliefs) -> Iterator[Hint]:
     if pair is None:
         return
     best, other = pair
-    worth, again = max(
-        (of_seed(best.facts, other.facts, of_best=True), best), (of_seed(best.facts, other.facts), other), key=worth_of
-    )
+    again = worth_again(pair)
+    if again is None:
+        return
     child = of_child(
         best.facts.mean + mind.posterior.prior.mu,
         mind.posterior.prior.tau,
         noise=best.facts.noise,
         best=best.facts.mean,
     )
-    if worth <= child or again.id == ROOT or again.facts.seeds >= MOST_SEEDS:
+    if again.worth <= child:
         return
     items = of_items(best.facts, other.facts)
-    more = f"; twice as many dev items {items:+.4f}" if items > worth else ""
-    why = f"{best.id} and {other.id} overlap: a further seed is worth {worth:+.4f}, a new child {child:+.4f}{more}"
-    yield Hint(f"evo run {again.id} --seed {again.seed + again.facts.seeds}", why)
-
-
-def worth_of(entry: tuple[float, Contending]) -> float:
-    return entry[0]
+    more = f"; twice as many dev items {items:+.4f}" if items > again.worth else ""
+    why = f"{best.id} and {other.id} overlap: a further seed is worth {again.worth:+.4f}, a new child {child:+.4f}"
+    yield Hint(f"evo run {again.id} --seed {again.seed}", why + more)
 
 
 def recipe_words(session: Session, parent: Experiment) -> str:

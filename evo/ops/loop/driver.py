@@ -232,11 +232,12 @@ class Driver:
         ]
 
     def release(self) -> None:
-        """What is held has ended: for its values, or by the recipe that it has."""
+        """What is held has ended: for its values, or by the recipe that it has. What never ran is discarded; one that a
+        further seed was refused of stays as it is."""
         for k, held in list(self.held.items()):
             pick = self.pick(k)
             self.publish(fail(self.session, pick, "refused", held.code, held.message))
-            if pick.experiment is not None:
+            if pick.experiment is not None and experiments.get(self.session.db, pick.experiment).state == "pending":
                 discard(self.session, pick.experiment, reason=held.message[:200], class_="build")
             del self.held[k]
 

@@ -13,10 +13,10 @@ from typing import NamedTuple
 from evo.beliefs import Beliefs, form_beliefs, pick_parents
 from evo.domain.experiment import ROOT
 from evo.domain.loop import Loop, Pick, PickKind, Plan
-from evo.evidence import contenders
+from evo.evidence import contenders, worth_again
 from evo.ideas.moves import SPREAD, Move, Observation, drawn_move, fitted, next_move
 from evo.ops.loop.grounds import Ground
-from evo.search.worth import MOST_SEEDS, expected_best, improvement, of_child, of_seed
+from evo.search.worth import expected_best, improvement, of_child
 from evo.session import Session
 from evo.store import experiments
 
@@ -108,28 +108,24 @@ def parent_of(session: Session, loop: Loop, mind: Beliefs, ground: Ground, *, is
 
 
 def further_seed(session: Session, mind: Beliefs, child: Proposal | None, picks: list[Pick]) -> Proposal | None:
-    """A further seed of one of the two best, where that is worth more than the child; None mostly."""
+    """A further seed of one of the two best, where that is worth more than the child; None mostly, and of one whose
+    further seed has failed in this loop."""
     pair = contenders(session, mind)
     if pair is None or any(pick.kind == "seed" and pick.is_open for pick in picks):
         return None
+    failed = {pick.plan.parent for pick in picks if pick.kind == "seed" and pick.outcome not in ("", "scored")}
+    again = worth_again(pair, but=failed)
+    if again is None or child is None or child.gain is None:
+        return None
     best, other = pair
-    worth, again = max(
-        (of_seed(best.facts, other.facts, of_best=True), best),
-        (of_seed(best.facts, other.facts), other),
-        key=lambda entry: entry[0],
-    )
-    if again.facts.seeds >= MOST_SEEDS or again.id == ROOT:
-        return None
-    if child is None or child.gain is None:
-        return None
     rival = of_child(child.gain, child.sd, noise=other.facts.noise, best=best.facts.mean)
-    if worth <= rival:
+    if again.worth <= rival:
         return None
     why = (
-        f"{best.id} and {other.id} overlap: a further seed of {again.id} is worth {worth:+.4f},"
+        f"{best.id} and {other.id} overlap: a further seed of {again.id} is worth {again.worth:+.4f},"
         f" a new child {rival:+.4f}"
     )
-    return Proposal("seed", Plan(f"a further seed of {again.id}", why, again.id, seed=again.seed + again.facts.seeds))
+    return Proposal("seed", Plan(f"a further seed of {again.id}", why, again.id, seed=again.seed))
 
 
 def expected_of_draws(session: Session, known: list[Ground], n: int) -> float | None:
