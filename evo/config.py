@@ -197,8 +197,8 @@ class LeaksConfig:
 class LoopConfig:
     """Where `evo loop` stops when it is told nothing else, and what it does after rounds without gain."""
 
-    target: Fraction | None = None
-    """A certified score that ends it."""
+    target: float | None = None
+    """A certified score that ends it, within `metric.range`."""
     max_iterations: Annotated[int, Ge(1), Le(100)] = 10
     """Experiments, where no other end is named."""
     lr_decay: Annotated[float, Gt(0), Le(1)] = 0.8

@@ -25,9 +25,12 @@ def fault_of(key: str, value: Any) -> str:
 
 
 def faults(config: EvoConfig) -> Iterator[tuple[str, str]]:
-    """(dotted key, what is wrong) for each value that `fault_of` finds fault with."""
+    """(dotted key, what is wrong) for each value that `fault_of` finds fault with, and for those that do not fit
+    together."""
     found = ((key, fault_of(key, get_key(config, key))) for key in _CHECKS)
-    return ((key, fault) for key, fault in found if fault)
+    yield from ((key, fault) for key, fault in found if fault)
+    if fault := _target(config.loop.target, config.metric.range):
+        yield "loop.target", fault
 
 
 def _patterns(patterns: list[str]) -> str:
@@ -55,6 +58,12 @@ def _range(span: list[float] | str) -> str:
     if span == "none" or (len(span) == 2 and float(span[0]) < float(span[1])):
         return ""
     return f"{span} is no range: write [lowest, highest], or none"
+
+
+def _target(target: float | None, span: list[float] | str) -> str:
+    if target is None or isinstance(span, str) or span[0] <= target <= span[1]:
+        return ""
+    return f"{target:g} lies outside of metric.range {span}: no score reaches it"
 
 
 def _checks(commands: list[str]) -> str:
