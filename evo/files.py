@@ -29,12 +29,16 @@ def new_draft(path: Path) -> tuple[int, Path]:
 
 
 def write_text(path: Path, text: str, *, mode: int = 0o644) -> None:
+    write_bytes(path, text.encode("utf-8"), mode=mode)
+
+
+def write_bytes(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     """Replace `path` as a whole; after any error the old file stands and nothing else is left."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, draft = new_draft(path)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(draft, mode)

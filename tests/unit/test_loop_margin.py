@@ -46,3 +46,16 @@ def test_a_line_that_was_taken_out_comes_back_and_hers_stay(tmp_path: Path) -> N
     assert told.count(LINE) == 1
     assert "hers" in told.partition(LINE)[0]
     assert "one" not in told
+
+
+def test_her_bytes_and_her_line_ends_stay(tmp_path: Path) -> None:
+    """Latin-1 and CRLF, above the line and below it; a character that only Unicode takes for a line end, too."""
+    path, above = tmp_path / "PAGE.md", b"# Plan\r\ncaf\xe9 first\r\n"
+    path.write_bytes(above)
+    for text, below in (("one\n", b"below \xe9\r\n"), ("two\n", "x\u2028y\n".encode()), ("three\n", b"")):
+        write(path, text, memory=tmp_path / "memory")
+        path.write_bytes(path.read_bytes() + below)
+    told, _, ours = path.read_bytes().partition(LINE.encode())
+    assert told.startswith(above + b"\n" + KEPT.encode())
+    assert told.count(b"\nbelow \xe9\r\n") == told.count("\nx\u2028y\n".encode()) == 1
+    assert ours == b"\n\nthree\n"

@@ -1,15 +1,15 @@
 """Pages that a loop and a person write together: the loop below a line, the person wherever she likes.
 
-Invariant: no line that a person wrote is lost: what stands above the line stays, and what she wrote below it is moved
-above it. Which lines are the loop's is remembered beside the store before the page is written, so a kill in between
-makes none of them hers.
+Invariant: no line that a person wrote is lost, and none is changed by a byte, whatever its encoding and line ends are:
+what stands above the line stays, and what she wrote below it is moved above it. Which lines are the loop's is
+remembered beside the store before the page is written, so a kill in between makes none of them hers.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from evo.files import write_text
+from evo.files import write_bytes
 
 LINE = "<!-- evo loop writes below this line; what stands above it is yours -->"
 KEPT = "Written below the line:"
@@ -19,14 +19,19 @@ def write(path: Path, text: str, *, memory: Path, title: str = "") -> None:
     """Write `text` below the line of the page at `path`. `memory`: the folder that remembers what was written there
     before; `title`: the first line of a page that is not there yet."""
     remembered = memory / f"{path.name}.written"
-    known = remembered.read_text(encoding="utf-8") if remembered.is_file() else None
+    known = read(remembered) if remembered.is_file() else None
     above, below = parted(path, title, is_known=known is not None)
     ours = _lines(below if known is None else known)
-    theirs = [line for line in below.splitlines() if line.strip() and line.strip() not in ours]
-    still_ours = [line for line in below.splitlines() if line.strip() in ours]
+    theirs = [line for line in below.split("\n") if line.strip() and line.strip() not in ours]
+    still_ours = [line for line in below.split("\n") if line.strip() in ours]
     memory.mkdir(parents=True, exist_ok=True)
-    write_text(remembered, "\n".join([*still_ours, text]))
-    write_text(path, f"{kept(above, theirs)}{LINE}\n\n{text}")
+    write_bytes(remembered, "\n".join([*still_ours, text]).encode("utf-8", "surrogateescape"))
+    write_bytes(path, f"{kept(above, theirs)}{LINE}\n\n{text}".encode("utf-8", "surrogateescape"))
+
+
+def read(path: Path) -> str:
+    """Bytes that are no UTF-8 stand for themselves."""
+    return path.read_bytes().decode("utf-8", "surrogateescape")
 
 
 def parted(path: Path, title: str, *, is_known: bool) -> tuple[str, str]:
@@ -34,7 +39,7 @@ def parted(path: Path, title: str, *, is_known: bool) -> tuple[str, str]:
     by line."""
     if not path.is_file():
         return (f"{title}\n\n" if title else ""), ""
-    text = path.read_text(encoding="utf-8", errors="replace")
+    text = read(path)
     if LINE not in text and is_known:
         return "", text
     above, _, below = text.partition(LINE)
@@ -42,11 +47,14 @@ def parted(path: Path, title: str, *, is_known: bool) -> tuple[str, str]:
 
 
 def kept(above: str, theirs: list[str]) -> str:
-    if not theirs:
-        return f"{above.rstrip()}\n\n" if above.strip() else ""
-    heading = [] if KEPT in above else [KEPT, ""]
-    return "\n".join([above.rstrip(), "", *heading, *theirs, "", ""]).lstrip("\n")
+    """`above` as it is, an empty line, and `theirs`."""
+    if above and not above.endswith("\n"):
+        above += "\n"
+    if above and above.split("\n")[-2].strip():
+        above += "\n"
+    heading = [KEPT, ""] if theirs and KEPT not in above else []
+    return above + ("\n".join([*heading, *theirs, "", ""]) if theirs else "")
 
 
 def _lines(text: str) -> set[str]:
-    return {line.strip() for line in text.splitlines()}
+    return {line.strip() for line in text.split("\n")}
