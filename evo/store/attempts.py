@@ -202,10 +202,13 @@ def count(db: sqlite3.Connection) -> int:
 def _within_budget(
     db: sqlite3.Connection, row: sqlite3.Row, wish: ledger.Wish | None, *, is_new: bool = False
 ) -> sqlite3.Row:
-    """The row with what it may take. Nothing is looked up where there is no cap."""
-    if wish is None:
+    """The row with what it may take. Nothing is looked up where there is no cap, and was none."""
+    if wish is None and row["wall_reserved"] is None:
         return row
-    ledger.reserve_attempt(db, row["token"], wish, is_new=is_new)
+    if wish is None:
+        ledger.free_attempt(db, row["token"])
+    else:
+        ledger.reserve_attempt(db, row["token"], wish, is_new=is_new)
     found: sqlite3.Row = db.execute("SELECT * FROM attempt WHERE id = ?", (row["id"],)).fetchone()
     return found
 

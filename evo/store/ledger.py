@@ -171,8 +171,7 @@ def charge(db: sqlite3.Connection, id: int, came_to: Amounts) -> None:
 
 def reserve_attempt(db: sqlite3.Connection, token: str, wish: Wish, *, is_new: bool) -> None:
     """In the caller's transaction: hold what the attempt with this token may take. BudgetSpent: it may not start."""
-    _keep_former_evaluation(db, token)
-    db.execute("UPDATE attempt SET wall_reserved = NULL, gpu_reserved = NULL WHERE token = ?", (token,))
+    free_attempt(db, token)
     now = balance(db)
     if is_new and wish.caps.attempts is not None and now.spent.attempts > wish.caps.attempts:
         raise _spent("attempts", wish.caps, now, but_one=True)
@@ -183,6 +182,12 @@ def reserve_attempt(db: sqlite3.Connection, token: str, wish: Wish, *, is_new: b
             "UPDATE attempt SET wall_reserved = ?, gpu_reserved = ? WHERE token = ?",
             (seconds, seconds * wish.gpus, token),
         )
+
+
+def free_attempt(db: sqlite3.Connection, token: str) -> None:
+    """In the caller's transaction: what it was held to before holds no more."""
+    _keep_former_evaluation(db, token)
+    db.execute("UPDATE attempt SET wall_reserved = NULL, gpu_reserved = NULL WHERE token = ?", (token,))
 
 
 def _keep_former_evaluation(db: sqlite3.Connection, token: str) -> None:
