@@ -56,7 +56,8 @@ def loop(
     if ideator not in ("", "kb", "none") and (problem := registry.problem("source", ideator)):
         raise UsageError(f"--ideator: {problem}", hint="or kb, or none")
     with open_session() as session:
-        asked = LoopOptions(experiments, until or "", workers or 0, ideator, policy, parted(recipes), seed or 0)
+        draws = session.config.search.seed if seed is None else seed
+        asked = LoopOptions(experiments, until or "", workers or 0, ideator, policy, parted(recipes), draws)
         given = {"experiments": experiments, "until": until, "workers": workers, "ideator": ideator, "policy": policy}
         given |= {"recipes": recipes, "seed": seed}
         said = frozenset(name for name, value in given.items() if value not in (None, ""))
@@ -84,7 +85,7 @@ def options_of(session: Session, asked: LoopOptions) -> LoopOptions:
         ideator=asked.ideator or settings.ideas.source,
         policy=asked.policy,
         recipes=asked.recipes,
-        seed=asked.seed or settings.search.seed,
+        seed=asked.seed,
     )
 
 

@@ -5,6 +5,7 @@ Invariant: the store says which attempts are live; their folders say only when t
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any, NamedTuple
 
@@ -87,15 +88,21 @@ def is_quiet(view: RunningView, folder: AttemptFolder, *, patience_s: float) -> 
 
 
 def supervisor_is_gone(folder: AttemptFolder) -> bool:
-    """True only where this machine can tell: the supervisor said who it is, here, and that process lives no more."""
-    process = (records.read_record(str(folder.supervisor)) or {}).get("process")
+    """By what the supervisor said of itself."""
+    return is_gone((records.read_record(str(folder.supervisor)) or {}).get("process"))
+
+
+def is_gone(process: object) -> bool:
+    """True only where this machine can tell: it said who it is, here, and lives no more."""
     return isinstance(process, dict) and proc.is_here(process) and not proc.is_alive(process)
 
 
 def loop_stand(session: Session) -> LoopStandView | None:
-    """The last loop of the workspace, if there was one."""
+    """The last loop of the workspace, if there was one; `quiet` where it should run, and its process is gone or has
+    not been heard of for a minute."""
     last = loops.last(session.db)
     if last is None:
         return None
-    status = "quiet" if last.status == "running" and not is_beating(session.layout) else last.status
+    is_heard = is_beating(session.layout) and not is_gone(json.loads(last.controller or "null"))
+    status = "quiet" if last.status == "running" and not is_heard else last.status
     return LoopStandView(last.id, status, loops.made(session.db, last.id), last.options.experiments, last.reason)

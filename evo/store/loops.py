@@ -35,25 +35,36 @@ def begin(db: sqlite3.Connection, options: LoopOptions, *, key: str | None, cont
 
 
 def take_over(db: sqlite3.Connection, loop: Loop, options: LoopOptions, *, controller: str) -> Loop:
-    """Go on with a loop that nobody is at. Busy where somebody else was quicker."""
-    with transaction(db):
-        row = db.execute(
-            "UPDATE loop SET status = 'running', reason = '', options = ?, controller = ?, updated_at = ?"
-            " WHERE id = ? AND controller = ? RETURNING *",
-            (_plain(options), controller, clock.now(), loop.id, loop.controller),
-        ).fetchone()
-        if row is None:
-            raise Busy(f"loop {loop.id} was taken up by another process", hint="evo status")
-        events.append(db, "loop_resumed", data={"loop": loop.id})
+    """Go on with a loop that nobody is at. Busy where somebody else was quicker, with it or with another one."""
+    try:
+        with transaction(db):
+            row = db.execute(
+                "UPDATE loop SET status = 'running', reason = '', options = ?, controller = ?, updated_at = ?"
+                " WHERE id = ? AND controller = ? RETURNING *",
+                (_plain(options), controller, clock.now(), loop.id, loop.controller),
+            ).fetchone()
+            if row is None:
+                raise taken_up(loop)
+            events.append(db, "loop_resumed", data={"loop": loop.id})
+    except sqlite3.IntegrityError as error:
+        raise Busy("another loop has begun in this workspace", hint="evo status") from error
     return _loop(row)
 
 
-def end(db: sqlite3.Connection, loop: int, status: LoopStatus, reason: str) -> None:
+def end(db: sqlite3.Connection, loop: Loop, status: LoopStatus, reason: str) -> None:
+    """Of the process that is known to be at it. Busy where another one has taken it over since."""
     with transaction(db):
-        db.execute(
-            "UPDATE loop SET status = ?, reason = ?, updated_at = ? WHERE id = ?", (status, reason, clock.now(), loop)
-        )
-        events.append(db, "loop_ended", data={"loop": loop, "status": status, "reason": reason})
+        changed = db.execute(
+            "UPDATE loop SET status = ?, reason = ?, updated_at = ? WHERE id = ? AND controller = ?",
+            (status, reason, clock.now(), loop.id, loop.controller),
+        ).rowcount
+        if not changed:
+            raise taken_up(loop)
+        events.append(db, "loop_ended", data={"loop": loop.id, "status": status, "reason": reason})
+
+
+def taken_up(loop: Loop) -> Busy:
+    return Busy(f"loop {loop.id} was taken up by another process", hint="evo status")
 
 
 def last(db: sqlite3.Connection) -> Loop | None:
@@ -103,13 +114,19 @@ def get(db: sqlite3.Connection, loop: int, k: int) -> Pick:
 
 def picks(db: sqlite3.Connection, loop: int | None = None) -> list[Pick]:
     """In the order of planning; of all loops where none is named."""
-    rows = db.execute("SELECT * FROM loop_pick WHERE ? IS NULL OR loop = ? ORDER BY loop, k", (loop, loop))
+    if loop is None:
+        rows = db.execute("SELECT * FROM loop_pick ORDER BY loop, k")
+    else:
+        rows = db.execute("SELECT * FROM loop_pick WHERE loop = ? ORDER BY k", (loop,))
     return [_pick(row) for row in rows]
 
 
 def made(db: sqlite3.Connection, loop: int) -> int:
-    """How many experiments the loop has made; a further seed of one makes none."""
-    words = "SELECT count(*) FROM loop_pick WHERE loop = ? AND kind <> 'seed' AND experiment IS NOT NULL"
+    """How many experiments the loop has made, as `Pick.counts` has it."""
+    words = (
+        "SELECT count(*) FROM loop_pick"
+        " WHERE loop = ? AND kind <> 'seed' AND outcome <> 'refused' AND experiment IS NOT NULL"
+    )
     return int(db.execute(words, (loop,)).fetchone()[0])
 
 

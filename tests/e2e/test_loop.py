@@ -256,6 +256,8 @@ def test_a_key_is_one_search(tmp_path: Path) -> None:
     first = evo_here(f"loop --key a -n 1 {KEYLESS} --json", cwd=workspace).data
     other = evo_here(f"loop --key a -n 2 --policy iid {KEYLESS} --json", cwd=workspace)
     assert (other.code, "another policy" in other.error["message"]) == (4, True)
+    seeded = evo_here(f"loop --key a -n 2 --seed 0 {KEYLESS} --json", cwd=workspace)
+    assert (seeded.code, "another seed" in seeded.error["message"]) == (4, True)
     stalled = evo_here(f"loop --key a --until stall:2 {KEYLESS} --json", cwd=workspace).data
     assert (stalled["id"], stalled["reason"]) == (first["id"], "2 rounds without gain")
 

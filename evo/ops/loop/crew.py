@@ -13,9 +13,9 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from evo.errors import Busy
 from evo.lightdata import dataclass
 
-_BUSY = 9
 _PAUSE_S = 0.5
 
 
@@ -86,7 +86,7 @@ class Crew:
             if code is None:
                 continue
             self._workers.remove(worker)
-            if code == _BUSY:
+            if code == Busy.exit_code:
                 self._again.append((time.monotonic() + _PAUSE_S, worker.k, worker.experiment, self._words[worker.k]))
             else:
                 done.append(Done(worker.k, worker.experiment, code, worker.said))

@@ -29,6 +29,8 @@ from evo.validation import plain
 from evo.workspace.heartbeat import is_beating
 from evo.workspace.repository import head
 
+WHY_STOPPED: dict[int, str] = {signal.SIGTERM: "stopped by its person", signal.SIGHUP: "its terminal was closed"}
+
 
 @dataclass(frozen=True)
 class LoopRequest:
@@ -37,7 +39,7 @@ class LoopRequest:
     """Names of the options that were given: the others a loop that goes on keeps as it had them."""
     key: str | None = None
     leaves_running: bool = False
-    """On SIGTERM and Ctrl-C runs go on by themselves instead of being ended."""
+    """When it is stopped runs go on by themselves instead of being ended."""
     is_fresh: bool = False
     """A new loop, whatever became of the last one."""
 
@@ -61,8 +63,8 @@ def loop(session: Session, request: LoopRequest, tell: Tell, watch: Watch | None
     with terminable():
         try:
             reason = Driver(session, begun, tell, watch=watch, leaves_running=request.leaves_running).go()
-        except KeyboardInterrupt:
-            return leave(session, begun, "stopped", "stopped by its person", tell)
+        except KeyboardInterrupt as stop_word:
+            return leave(session, begun, "stopped", str(stop_word) or "stopped by its person", tell)
         except EvoError as error:
             leave(session, begun, "error", error.message, tell)
             raise
@@ -123,7 +125,7 @@ def enter(session: Session, request: LoopRequest, options: LoopOptions, last: Lo
     gone = loops.last(session.db)
     if gone is not None and gone.status == "running" and (last is None or gone.id != last.id):
         refuse_while_at_work(session, gone)  # one may have begun since the words were read
-        loops.end(session.db, gone.id, "stopped", "its process was gone")
+        loops.end(session.db, gone, "stopped", "its process was gone")
     if last is not None:
         taken = loops.take_over(session.db, last, options, controller=me)
         n = len(picks_of(session, taken))
@@ -156,20 +158,22 @@ def leave(session: Session, begun: Loop, status: LoopStatus, reason: str, tell: 
     pages.commit_end(session, ended)
     is_done = status == "completed"
     pages.beat(session, begun, "completed" if is_done else "error", error="" if is_done else reason)
-    loops.end(session.db, begun.id, status, reason)
+    loops.end(session.db, begun, status, reason)
     tell("over", ended, f"loop {begun.id} {status}: {reason}", None)
     return ended
 
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """SIGTERM is as Ctrl-C is."""
+    """SIGTERM and SIGHUP (its terminal is gone) are as Ctrl-C is; under nohup the loop goes on."""
 
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
+    def interrupt(number: int, _: Any) -> None:
+        raise KeyboardInterrupt(WHY_STOPPED.get(number, ""))
 
-    old = signal.signal(signal.SIGTERM, interrupt)
+    ours = [number for number in WHY_STOPPED if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in ours}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, old)
+        for number, handler in before.items():
+            signal.signal(number, handler)

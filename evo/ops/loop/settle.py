@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 from evo.beliefs import form_beliefs
 from evo.domain.attempt import Attempt
-from evo.domain.experiment import Experiment
+from evo.domain.experiment import ROOT, Experiment
 from evo.domain.loop import Loop, Pick
-from evo.errors import EvoError, Refused
+from evo.errors import BudgetSpent, EvoError, Refused
 from evo.ideas.insight import insight_of
 from evo.ops.loop.crew import Done
 from evo.ops.loop.grounds import grounds
@@ -26,7 +26,6 @@ from evo.store import attempts, datasets, experiments, gate_rows, loops
 from evo.store import ideas as idea_store
 
 Next = Literal["ended", "again", "spent", "held"]
-_SPENT = 8
 
 
 def make(session: Session, loop: Loop, pick: Pick) -> Pick:
@@ -86,7 +85,7 @@ def settle(session: Session, loop: Loop, pick: Pick, done: Done) -> tuple[Pick, 
         return fail(session, pick, outcome, outcome, known.state_reason), "ended"
     if last is not None and last.outcome == "ok" and known.score_mean is not None:
         return end_scored(session, loop, pick, known, last), "ended"
-    if done.code == _SPENT:
+    if done.code == BudgetSpent.exit_code:
         return pick, "spent"
     if last is None or last.outcome == "ok":  # nothing was started
         return pick, "held"
@@ -150,6 +149,9 @@ def tail(done: Done) -> str:
         return ""
 
 
-def refused_baseline(done: Done) -> Refused:
+def refused_baseline(done: Done) -> EvoError:
+    """What it was refused for stands in the hint: its words may be those of a log, and the message goes to git."""
     code, message = said(done)
-    return Refused(f"the baseline has no score ({code}): {message}", hint="evo run exp_0000")
+    if done.code == BudgetSpent.exit_code:
+        return BudgetSpent("the budget is spent, and the baseline has no score", hint=f"{message}; evo budget")
+    return Refused(f"the baseline has no score ({code})", hint=f"{message}; evo run {ROOT}")
