@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from evo.diagnose.trial import MARKERS
-from evo.lightdata import dataclass
+from evo.lightdata import dataclass, replace
 
 Label = Literal["data", "training", "inference-template"]
 MOST = 3
@@ -21,6 +21,7 @@ NOTABLE = 0.2
 FEWEST = 5
 """Wrong answers, or items of a slice, under which a share says nothing."""
 _LESS = "a lower learning_rate, fewer steps"
+_FORM = "look at the form: evo diagnose --format"
 WIDE = 0.3
 """Of the range, below all other slices together: such a slice is not learned from the data that there is."""
 
@@ -45,10 +46,18 @@ class FailureMode:
     next: str
 
 
-def failure_modes(answers: Sequence[Answer]) -> list[FailureMode]:
-    """The widest first."""
+def failure_modes(
+    answers: Sequence[Answer], *, seen: Sequence[FailureMode] = (), is_trained: bool = True
+) -> list[FailureMode]:
+    """The widest first. `seen`: what was noticed while the answers were made. What nobody has trained has no fault of
+    training: there it is the form."""
     wrong = [answer for answer in answers if answer.score < 1]
-    found = [*_of_wrong(wrong), *_forgotten(answers), *_slices(answers)]
+    found = [*seen, *_of_wrong(wrong), *_forgotten(answers), *_slices(answers)]
+    if not is_trained:
+        found = [
+            replace(mode, label="inference-template", next=_FORM) if mode.label == "training" else mode
+            for mode in found
+        ]
     return sorted(found, key=lambda mode: (-mode.share, mode.name))[:MOST]
 
 
@@ -61,7 +70,7 @@ def _of_wrong(wrong: Sequence[Answer]) -> list[FailureMode]:
     counted: list[tuple[Label, str, int, str, str]] = [
         (
             "inference-template", "answer-not-read", sum(map(_holds_target, wrong)),
-            "hold the right answer, and the scorer does not find it", "look at the form: evo diagnose --format",
+            "hold the right answer, and the scorer does not find it", _FORM,
         ),
         (
             "inference-template", "empty", sum(not answer.output.strip() for answer in wrong),

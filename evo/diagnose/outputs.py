@@ -42,6 +42,7 @@ _WORD = r"(?<!\\)[A-Za-z]{3}|####"
 """A pattern with a word in it is a marker; one for any number is none, and fits every line of arithmetic."""
 
 
+TRUNCATED = "truncated-outputs"
 CUT_OFF = 0.1
 """A tenth of the answers, cut off and wrong for it: more than most steps gain."""
 
@@ -79,7 +80,7 @@ def truncation(said: Sequence[Said]) -> Finding | None:
     if len(said) < LEAST or share < CUT_OFF:
         return None
     what = f"{share:.0%} of the outputs were cut off before they came to an end, and are wrong"
-    return _alarm("truncated-outputs", what, {"share": share})
+    return _alarm(TRUNCATED, what, {"share": share})
 
 
 class Shares(NamedTuple):

@@ -209,7 +209,11 @@ def test_answers_that_are_cut_off_are_told_of_the_baseline_already(tmp_path: Pat
     made = evo("init", tmp_path / "ws", "--model", shipped / "model", "--gold", gold, *words, cwd=tmp_path)
     assert made.code == 0, made.out + made.err
     assert evo("run", "exp_0000", cwd=tmp_path / "ws", timeout=300).code == 0
-    (found,) = evo("diagnose", "exp_0000", cwd=tmp_path / "ws").data["findings"]
+    told = evo("diagnose", "exp_0000", cwd=tmp_path / "ws").data
+    (found,) = told["findings"]
+    first = told["modes"][0]
+    assert (first["label"], first["name"], first["next"]) == ("inference-template", "cut-off", found["next"])
+    assert {mode["label"] for mode in told["modes"]} == {"inference-template"}, "nobody has trained the base"
     assert (found["kind"], found["severity"]) == ("truncated-outputs", "warn")
     assert found["evidence"]["share"] > 0.5
     assert found["next"] == "evo config set eval.max-new-tokens 2"

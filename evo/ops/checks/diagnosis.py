@@ -9,6 +9,8 @@ from functools import partial
 
 from evo.diagnose import modes as diagnose_modes
 from evo.diagnose.modes import Answer
+from evo.diagnose.outputs import SOURCE as OUTPUTS
+from evo.diagnose.outputs import TRUNCATED
 from evo.diagnose.priors import PRIORS
 from evo.diagnose.tree import diagnose
 from evo.domain.diagnose_views import DiagnoseView, ModeView, PriorView, SidesView
@@ -105,7 +107,12 @@ def modes_of(session: Session, identifier: str) -> list[ModeView]:
     ]
     if not any(answer.output for answer in answers):
         return []  # a benchmark that gives numbers alone
-    found = diagnose_modes.failure_modes(answers)
+    seen = [
+        diagnose_modes.FailureMode("inference-template", "cut-off", said.evidence["share"], said.message, said.next)
+        for said in (known.finding for known in findings.of(session.db, identifier, source=OUTPUTS))
+        if said.kind == TRUNCATED
+    ]
+    found = diagnose_modes.failure_modes(answers, seen=seen, is_trained=identifier != ROOT)
     return [ModeView(mode.label, mode.name, mode.share, mode.message, mode.next) for mode in found]
 
 
