@@ -111,6 +111,8 @@ class Node:
     """Why it was discarded, in somebody's words."""
     start: str = "parent"
     """What it started from: `parent`, `base`, or an experiment."""
+    updated_at: str = ""
+    """When its newest fact came in."""
 
     @property
     def weights_of(self) -> str:

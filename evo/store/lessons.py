@@ -8,6 +8,7 @@ no output, only the line of insight, what it is about, and where it comes from.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -37,7 +38,8 @@ CREATE TABLE IF NOT EXISTS lesson (
 
 
 class Lesson(NamedTuple):
-    """`name`: the workspace's, with `root` its origin. `family`: of the base model; `kind`: of the task."""
+    """`name`: the workspace's, with `root` its origin. `family`: of the base model; `kind`: of the task; `at`: when it
+    was learnt."""
 
     root: str
     experiment: str
@@ -102,9 +104,9 @@ def register(db: sqlite3.Connection, root: str, name: str) -> None:
     )
 
 
-def workspaces(db: sqlite3.Connection, *, limit: int = 20) -> list[str]:
-    """Roots, the newest first."""
-    return [row[0] for row in db.execute("SELECT root FROM workspace ORDER BY seen_at DESC LIMIT ?", (limit,))]
+def workspaces(db: sqlite3.Connection) -> list[str]:
+    """Roots of all that were ever registered, whether they are still there or not."""
+    return [row[0] for row in db.execute("SELECT root FROM workspace ORDER BY root")]
 
 
 def keep(db: sqlite3.Connection, lessons: Iterable[Lesson]) -> None:
@@ -127,19 +129,25 @@ class About(NamedTuple):
 
 
 def recall(db: sqlite3.Connection, about: About, *, limit: int) -> list[Lesson]:
-    """Of other workspaces with the same kind of task, model family or technique: most in common, then newest."""
-    rows = db.execute("SELECT * FROM lesson WHERE root <> ? ORDER BY at DESC LIMIT 2000", (about.root,))
-    known = [lesson._replace(is_derived=bool(lesson.is_derived)) for lesson in map(Lesson._make, rows)]
-    scored = [(_common(lesson, about), lesson) for lesson in known]
-    return [lesson for common, lesson in sorted(scored, key=lambda pair: -pair[0]) if common][:limit]
+    """Of other workspaces with the same kind of task, model family or technique: most in common, then newest; among
+    equals no workspace takes more than a third while others have something to say."""
+    wanted = {**about._asdict(), "techniques": json.dumps(sorted(about.techniques)), "limit": limit}
+    rows = db.execute(_RECALL, wanted | {"share": max(1, limit // 3)})
+    return [Lesson(*row)._replace(is_derived=bool(row[7])) for row in rows]
 
 
-def _common(lesson: Lesson, about: About) -> int:
-    same_kind = bool(about.kind) and lesson.kind == about.kind
-    same_family = bool(about.family) and lesson.family == about.family
-    return (
-        same_kind
-        + same_family
-        + (lesson.technique in about.techniques)
-        + (not lesson.is_derived and (same_kind or same_family))
-    )
+_RECALL = f"""
+WITH near AS (
+    SELECT *, kind <> '' AND kind = :kind AS same_kind, family <> '' AND family = :family AS same_family,
+        technique IN (SELECT value FROM json_each(:techniques)) AS same_technique
+    FROM lesson WHERE root <> :root
+), weighed AS (
+    SELECT *, same_kind + same_family + same_technique + (NOT is_derived AND (same_kind OR same_family)) AS common
+    FROM near
+), placed AS (
+    SELECT *, row_number() OVER (PARTITION BY root, common ORDER BY at DESC, experiment) AS place
+    FROM weighed WHERE common > 0
+)
+SELECT {", ".join(Lesson._fields)} FROM placed
+ORDER BY common DESC, place > :share, at DESC, root, experiment LIMIT :limit
+"""

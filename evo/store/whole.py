@@ -33,6 +33,7 @@ class WholeRow(NamedTuple):
     insight: str
     commit_sha: str | None
     start_from: str
+    updated_at: str
     gpu_seconds: float
     summary: str | None
 

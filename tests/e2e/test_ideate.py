@@ -15,6 +15,7 @@ from evo.ops.ideas.facts import facts_of
 from evo.ops.ideas.ideate import due, ideate
 from evo.session import open_session
 from evo.store import ideas as store
+from evo.store import lessons
 
 OWN = """\
 name: {name}
@@ -151,7 +152,13 @@ def test_lessons_come_back_in_another_workspace_of_the_same_kind_with_their_orig
     found = evo("lessons", cwd=other).data["lessons"]
     recalled = next(lesson for lesson in found if lesson["text"] == "skill is all it takes")
     assert recalled["relation"] == "earlier workspace"
-    assert recalled["origin"].startswith("ws, ")
+    with open_session(workspace, readonly=True) as session:
+        learnt = facts_of(session).nodes["exp_0001"].updated_at
+    assert recalled["origin"] == f"ws, {learnt[:10]}"
+    assert evo("lessons", cwd=workspace).code == 0
+    with lessons.opened() as db:
+        dates = dict(db.execute("SELECT experiment, at FROM lesson WHERE name = 'ws'"))
+    assert dates["exp_0001"] == learnt, "shared anew, and learnt when it was learnt"
     monkeypatch.setenv("EVO_LESSONS", "none")
     apart = make_command_workspace(tmp_path / "apart")
     assert evo("lessons", cwd=apart).data["lessons"] == []

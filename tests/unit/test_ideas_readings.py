@@ -13,7 +13,7 @@ from evo.store.whole import WholeRow
 def read(technique: str, *, score: float | None = 0.5, sign: float = 1.0, **end: float) -> list[str]:
     row = WholeRow(
         "exp_0001", "exp_0000", "open", technique, technique, "{}", "", 0.1, 1e-4, score, 0.02, "e", 0, 0, "", "", "",
-        None, "parent", 0.0, json.dumps(end),
+        None, "parent", "", 0.0, json.dumps(end),
     )  # fmt: skip
     return list(readings_of(row, low=0.0, high=1.0, sign=sign))
 

@@ -142,6 +142,7 @@ def nodes_of(session: Session, recipes: Mapping[str, RecipeFacts]) -> dict[str, 
             commit=row.commit_sha,
             reason=row.state_reason,
             start=row.start_from,
+            updated_at=row.updated_at,
         )
     return found
 

@@ -7,7 +7,7 @@ workspace only for the person's own store, and come back from it with their orig
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,18 @@ from evo.errors import EvoError, NotFound
 from evo.ideas.facts import Facts, Node
 from evo.ideas.insight import insight_of
 from evo.ideas.knowledge import or_query
-from evo.ops.ideas.facts import facts_of, model_facts
+from evo.ideas.recommend import recommend
+from evo.ops.ideas.facts import facts_of, model_facts, shapes_of, training_rows
 from evo.session import Session, open_session
 from evo.store import lessons as store
 from evo.store import meta
 from evo.validation import plain
+from evo.workspace.layout import Layout
 
 RECALLED = "recalled_lessons"
 """Read by the brief too."""
 MOST_RECALLED = 12
+MOST_HARVESTED = 20
 MOST_SIMILAR = 5
 
 
@@ -97,10 +100,9 @@ def share(session: Session, facts: Facts | None = None) -> int:
             return 0
         known = facts or facts_of(session, parses=False)
         root, name = str(session.layout.root), session.config.name or session.layout.root.name
+        family, kind = known.task.model_family, kind_of(session)
         rows = [
-            store.Lesson(
-                root, node.id, name, node.technique, known.task.model_family, kind_of(session), text, not node.insight
-            )
+            store.Lesson(root, node.id, name, node.technique, family, kind, text, not node.insight, node.updated_at)
             for node in known.nodes.values()
             if node.id != ROOT and (text := insight_of(known, node.id))
         ]
@@ -117,9 +119,8 @@ def recall_at_init(root: Path) -> list[LessonView]:
         if db is None:
             return []
         try:
-            for other in store.workspaces(db):
-                if other != str(root):
-                    _harvest(Path(other))
+            for other in _alive(other for other in store.workspaces(db) if other != str(root)):
+                _harvest(other)
             with open_session(root) as session:
                 return _keep(session, db)
         except sqlite3.Error:
@@ -128,7 +129,7 @@ def recall_at_init(root: Path) -> list[LessonView]:
 
 def _keep(session: Session, db: sqlite3.Connection) -> list[LessonView]:
     family, _ = model_facts(session)
-    about = store.About(str(session.layout.root), family, kind_of(session))
+    about = store.About(str(session.layout.root), family, kind_of(session), techniques_of(session))
     found = [
         LessonView(
             "earlier workspace", lesson.experiment, lesson.text, f"{lesson.name}, {lesson.at[:10]}", lesson.is_derived
@@ -141,13 +142,26 @@ def _keep(session: Session, db: sqlite3.Connection) -> list[LessonView]:
     return found
 
 
+def _alive(roots: Iterable[str]) -> list[Path]:
+    """Those that were worked in last, by their stores; one that is gone is none."""
+    found: list[tuple[float, str]] = []
+    for root in roots:
+        with suppress(OSError, ValueError):
+            found.append((Layout(Path(root)).db.stat().st_mtime, root))
+    return [Path(root) for _, root in sorted(found, reverse=True)[:MOST_HARVESTED]]
+
+
 def _harvest(root: Path) -> None:
-    """Workspaces that never asked for lessons have some too; one that is gone or broken is passed over."""
-    if not (root / "evo.yaml").is_file():
-        return
+    """Workspaces that never asked for lessons have some too; one that is broken is passed over."""
     with suppress(EvoError, sqlite3.Error, OSError), open_session(root, readonly=True) as session:
         if session.layout.root == root:
             share(session)
+
+
+def techniques_of(session: Session) -> frozenset[str]:
+    """Those that fit what a model could learn from here; none where no model is trained."""
+    shapes = shapes_of(session, training_rows(session)) if session.config.model.source else []
+    return frozenset(technique.name for _, technique in recommend(shapes).order if technique.recipe)
 
 
 def kind_of(session: Session) -> str:
