@@ -2,7 +2,7 @@
 
 One JSON document comes in on stdin, at most one goes out (the format of Claude Code, which Codex reads too).
 Invariant: outside a workspace nothing is said, and no trouble of ours stops a client: what cannot be read is allowed,
-with a note on standard error.
+with a note on standard error. Within one, a call that is more than can be looked through is refused.
 """
 
 from __future__ import annotations
@@ -17,12 +17,18 @@ from pathlib import Path
 from typing import Any
 
 from evo.agent import paths, scans
-from evo.agent.paths import DATABASE, GOLD, HIDDEN, SEALED, Place
+from evo.agent.paths import DATABASE, GOLD, HIDDEN, SEALED, Place, Undecided
 from evo.domain.plugin_views import HookView
 from evo.domain.views import Reply
 from evo.errors import EvoError, NotAWorkspace
 
 MOST_STDIN = 4_000_000
+MOST_PATHS = 5_000
+"""Of one call: more would take seconds."""
+TOO_MUCH = (
+    "This call is more than evo can look through, so that it cannot tell whether it leads to sealed items. Say it in"
+    " smaller commands, without braces in braces; write long files with the tool for files."
+)
 SHELL_TOOLS = frozenset({"Bash", "shell", "local_shell", "exec_command", "unified_exec"})
 INSTEAD = {
     SEALED: "It is sealed: held-out and vault items answer one bit at a time, to `evo certify`. What the model gets"
@@ -54,13 +60,18 @@ def hook_reply(event: str) -> Reply:
         output = answers[event](payload, place_of(payload))
     except NotAWorkspace:
         pass
+    except (Undecided, RecursionError):  # of the payload itself
+        place = paths.place_at(Path(os.getcwd()))
+        output = _denied(TOO_MUCH) if event == "pre-tool-use" and place.layout is not None else {}
     except (EvoError, OSError, ValueError, sqlite3.Error) as error:
         sys.stderr.write(f"evo hook {event}: {error}; nothing is stopped\n")
     return Reply(HookView(event, output))
 
 
 def read_payload() -> dict[str, Any]:
-    text = "" if sys.stdin.isatty() else sys.stdin.read(MOST_STDIN)
+    text = "" if sys.stdin.isatty() else sys.stdin.read(MOST_STDIN + 1)
+    if len(text) > MOST_STDIN:
+        raise Undecided
     payload = json.loads(text)
     if not isinstance(payload, dict):
         raise ValueError("the payload is no JSON object")
@@ -76,10 +87,13 @@ def pre_tool_use(payload: dict[str, Any], place: Place) -> dict[str, object]:
     """Deny what leads to something protected; beside a call of evo, say what the person has said."""
     tool, told = str(payload.get("tool_name", "")), payload.get("tool_input")
     given = told if isinstance(told, dict) else {}
-    found = _shell(given, place) if tool in SHELL_TOOLS else _file(tool, given, place)
+    try:
+        found = _shell(given, place) if tool in SHELL_TOOLS else _file(tool, given, place)
+    except Undecided:
+        return _denied(TOO_MUCH) if place.layout is not None else {}
     if found is not None:
         kind, word = found
-        return _said("PreToolUse", permissionDecision="deny", permissionDecisionReason=f"{word}: {INSTEAD[kind]}")
+        return _denied(f"{word}: {INSTEAD[kind]}")
     if tool in SHELL_TOOLS and import_module("evo.agent.shell").runs_evo(command_of(given)):
         directions = _directions(place)
         if directions:
@@ -104,8 +118,14 @@ def _shell(given: dict[str, Any], place: Place) -> tuple[str, str] | None:
 
 def _file(tool: str, given: dict[str, Any], place: Place) -> tuple[str, str] | None:
     """The paths that a tool names; of a search, what its patterns may match."""
-    for name in _names(tool, given):
-        kind = paths.kind_of_pattern(name, place) if tool in ("Grep", "Glob") else paths.kind_of(name, place)
+    judge = paths.kind_of_pattern if tool in ("Grep", "Glob") else paths.kind_of
+    for n, name in enumerate(_names(tool, given)):
+        if n >= MOST_PATHS:
+            raise Undecided
+        try:
+            kind = judge(name, place)
+        except (OSError, ValueError):  # a name too long, or none at all
+            continue
         if kind == HIDDEN and tool == "Grep":
             kind = scans.SCAN
         if kind not in (None, HIDDEN):
@@ -172,6 +192,10 @@ def _opened(place: Place) -> Any:
     if place.layout is None:
         raise NotAWorkspace(f"{place.cwd} is in no workspace")
     return import_module("evo.session").open_session(place.layout.root, readonly=True)
+
+
+def _denied(reason: str) -> dict[str, object]:
+    return _said("PreToolUse", permissionDecision="deny", permissionDecisionReason=reason)
 
 
 def _said(event: str, **more: str) -> dict[str, object]:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from evo.errors import EvoError, NotAWorkspace
 from evo.files import read_json
@@ -22,6 +23,13 @@ from evo.workspace.layout import CONFIG_NAME, HIDDEN_NAME, Layout, find_root
 SEALED, GOLD, DATABASE, HIDDEN = "sealed", "gold", "database", "hidden"
 GLOB = re.compile(r"[*?\[]")
 _SUFFIXES = ("", "-wal", "-shm", "-journal")
+_GLOB_TOKEN = re.compile(r"\*+|\[!?\]?[^\]]*\]|.", re.DOTALL)
+_GROUP = re.compile(r"\{([^{}]*)\}")
+_MOST_EXPANDED = 200_000
+
+
+class Undecided(Exception):
+    """There is more than can be looked through."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +50,37 @@ def place_at(cwd: Path) -> Place:
         return Place(cwd, None)
 
 
-@lru_cache(maxsize=20_000)
 def kind_of(name: str, place: Place) -> str | None:
     """What `name` leads to: SEALED, GOLD, DATABASE, HIDDEN for `.evo` itself, or None for what is free."""
-    path = place.cwd / os.path.expanduser(name)
-    real = Path(os.path.realpath(path))
+    return None if _is_absent(name, place) else _kind_of(name, place)
+
+
+def _is_absent(name: str, place: Place) -> bool:
+    """Whether a name begins with what is not here, so that it leads nowhere: of most words, the quick answer."""
+    first = name.partition("/")[0].casefold()
+    if first in ("", ".") or first[0] == "~" or not first.isascii() or ".." in name or HIDDEN_NAME in name.casefold():
+        return False
+    try:
+        here = _names_in(place, os.stat(place.cwd).st_mtime_ns)
+    except OSError:
+        return False
+    return here is not None and first not in here
+
+
+@lru_cache(maxsize=64)
+def _names_in(place: Place, _changed_ns: int) -> frozenset[str] | None:
+    """What lies in the working directory, without regard to case; None where that protects what is in it."""
+    cwd = os.path.realpath(place.cwd)
+    if HIDDEN_NAME in cwd.casefold():
+        return None
+    gold = gold_sources(place.layout) if place.layout is not None else ()
+    below = [os.path.relpath(path, cwd).partition("/")[0] for path in gold]
+    return frozenset(name.casefold() for name in [*os.listdir(cwd), *below])
+
+
+@lru_cache(maxsize=20_000)
+def _kind_of(name: str, place: Place) -> str | None:
+    real = Path(os.path.realpath(place.cwd / os.path.expanduser(name)))
     return _by_place(real) or _by_inode(real, place.layout) or _gold(real, place.layout)
 
 
@@ -99,23 +133,39 @@ def database_names() -> list[str]:
 
 
 def kind_of_pattern(pattern: str, place: Place) -> str | None:
-    """The same for a pattern of a shell or of ripgrep: does something protected match it?"""
-    kinds = [kind_of(one, place) if not GLOB.search(one) else _matched(one, place) for one in braces(pattern)]
+    """The same for a pattern of a shell or of ripgrep, with braces: does something protected match it? Undecided."""
+    kinds = (kind_of(one, place) if not GLOB.search(one) else kind_of_glob(one, place) for one in braces(pattern))
     return next((kind for kind in kinds if kind), None)
 
 
-def _matched(pattern: str, place: Place) -> str | None:
+def kind_of_glob(pattern: str, place: Place) -> str | None:
+    """The same for a pattern without braces."""
     parts = Path(os.path.expanduser(pattern)).parts
     first = next(i for i, part in enumerate(parts) if GLOB.search(part))
-    start = Path(os.path.realpath(place.cwd.joinpath(*parts[:first])))
-    known = kind_of(str(start), place)
+    known, targets = _below(os.path.join(place.cwd, *parts[:first]), place)
     if known in (SEALED, GOLD, DATABASE):
         return known
-    for layout in _layouts(start, place):
-        for kind, target in _targets(layout):
-            if target.is_relative_to(start) and _fits(parts[first:], target.relative_to(start).parts, kind):
-                return kind
-    return None
+    return next((kind for kind, target in targets if _fits(parts[first:], target, kind)), None)
+
+
+class Below(NamedTuple):
+    """What lies protected below a folder, as parts of paths from there; `kind` is that of the folder itself."""
+
+    kind: str | None
+    targets: list[tuple[str, tuple[str, ...]]]
+
+
+@lru_cache(maxsize=2_000)
+def _below(folder: str, place: Place) -> Below:
+    start = Path(os.path.realpath(folder))
+    layouts = _layouts(start, place) if start.is_dir() else ()
+    targets = [
+        (kind, target.relative_to(start).parts)
+        for layout in layouts
+        for kind, target in _targets(layout)
+        if target.is_relative_to(start)
+    ]
+    return Below(kind_of(str(start), place), targets)
 
 
 def _layouts(start: Path, place: Place) -> Iterator[Layout]:
@@ -134,28 +184,58 @@ def _targets(layout: Layout) -> Iterator[tuple[str, Path]]:
     yield HIDDEN, hidden
 
 
-def _fits(pattern: tuple[str, ...], target: tuple[str, ...], kind: str) -> bool:
+def _fits(pattern: Sequence[str], target: Sequence[str], kind: str) -> bool:
     """`*` leaves out names with a dot at the front, as shells do; `**` is any number of folders that have none. A
-    pattern that goes on below the sealed folder fits too."""
-    if not target:
-        return not pattern or kind == SEALED
-    if not pattern:
+    pattern that goes on below the sealed folder fits too. Read once from left to right, with every place in `target`
+    that what was read may have led to."""
+    reached = {0}
+    for part in pattern:
+        if kind == SEALED and len(target) in reached:
+            return True
+        if part == "**":
+            for i in range(min(reached), len(target)):
+                if i in reached and target[i][0] != ".":
+                    reached.add(i + 1)
+        else:
+            reached = {i + 1 for i in reached if i < len(target) and _fits_name(part, target[i])}
+        if not reached:
+            return False
+    return len(target) in reached
+
+
+def _fits_name(pattern: str, name: str) -> bool:
+    """In time that grows with the pattern alone, whatever its stars and brackets are."""
+    if name.startswith(".") and not pattern.startswith((".", "[")):
         return False
-    if pattern[0] == "**":
-        return _fits(pattern[1:], target, kind) or (target[0][0] != "." and _fits(pattern, target[1:], kind))
-    is_seen = not target[0].startswith(".") or pattern[0].startswith((".", "["))
-    return is_seen and fnmatch.fnmatchcase(target[0], pattern[0]) and _fits(pattern[1:], target[1:], kind)
+    reached = {0}
+    for found in _GLOB_TOKEN.finditer(pattern):
+        token = found[0]
+        if token[0] == "*":
+            reached = set(range(min(reached), len(name) + 1))
+        else:
+            reached = {i + 1 for i in reached if i < len(name) and fnmatch.fnmatchcase(name[i], token)}
+        if not reached:
+            return False
+    return len(name) in reached
 
 
-def braces(word: str, *, most: int = 64) -> list[str]:
-    """`a{b,c}d` as `abd` and `acd`; at most `most` of them."""
+def braces(word: str) -> list[str]:
+    """`a{b,c}d` as `abd` and `acd`. Undecided where that gives more text than can be looked through."""
     done: list[str] = []
     todo = [word]
-    while todo and len(done) < most:
-        one = todo.pop(0)
-        found = re.search(r"\{([^{}]*,[^{}]*)\}", one)
+    left = _MOST_EXPANDED
+    while todo:
+        one = todo.pop()
+        left -= len(one) + 1
+        if left < 0:
+            raise Undecided
+        found = next((group for group in _GROUP.finditer(one) if "," in group[1]), None)
         if found is None:
             done.append(one)
-            continue
-        todo += [one[: found.start()] + part + one[found.end() :] for part in found[1].split(",")][:most]
+        else:
+            head, tail = one[: found.start()], one[found.end() :]
+            left -= (len(head) + len(tail)) * (found[1].count(",") + 1)
+            if left < 0:
+                raise Undecided
+            todo += [head + part + tail for part in reversed(found[1].split(","))]
     return done
