@@ -165,10 +165,10 @@ def test_values_by_their_type(path: Path) -> None:
     assert set_key(path, "metric.range", "0,100") == [0.0, 100.0]
     assert set_key(path, "loop.target", "none") is None
     assert set_key(path, "loop.target", "12") == 12.0
-    with pytest.raises(UsageError, match="loop.target: 101 lies outside"):
+    with pytest.raises(UsageError, match=r"loop\.target: 101 lies outside"):
         set_key(path, "loop.target", "101")
     assert set_keys(path, {"metric.range": "none", "loop.target": "-1.5"}) is not None
-    with pytest.raises(UsageError, match="loop.target"):
+    with pytest.raises(UsageError, match=r"loop\.target"):
         set_key(path, "metric.range", "0,1")
     assert set_key(path, "loop.target", "none") is None
     assert set_key(path, "eval.forbidden", "rm -rf a{1,3}") == ["rm -rf a{1,3}"]

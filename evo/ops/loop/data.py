@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import random
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -21,15 +22,16 @@ from ruamel.yaml import YAML
 from evo.beliefs import form_beliefs
 from evo.config import RecipeConfig
 from evo.data.reader import read_items, read_rows
-from evo.domain.experiment import ROOT, Experiment
+from evo.domain.experiment import BARREN, ROOT, Experiment
 from evo.domain.loop import Pick, Plan
 from evo.errors import EvoError
 from evo.files import sha256_file, sha256_text, write_text
+from evo.ideas.insight import Z
 from evo.ops.loop.grounds import Ground
 from evo.ops.loop.pick import Proposal
 from evo.ops.loop.stop import ended
 from evo.session import Session
-from evo.store import datasets, experiments, results
+from evo.store import attempts, datasets, experiments, results
 from evo.store.datasets import Dataset
 from evo.workspace.recipes import CONFIG, load_recipe
 
@@ -80,10 +82,10 @@ def proposal(session: Session, known: list[Ground], picks: list[Pick]) -> Propos
 
 def lowered(session: Session, best: Experiment, recipe: RecipeConfig, picks: list[Pick]) -> dict[str, Any] | None:
     """The learning rate of the best times `loop.lr-decay`, where a run since fell below its parent; None where none
-    did, where the recipe has no such parameter, or it would leave its range."""
+    did, where the recipe has no such parameter, or it would leave its range. The untouched base has none."""
     decay = session.config.loop.lr_decay
     name = next((name for name, spec in recipe.params.items() if RATE in (name, spec.alias)), None)
-    if name is None or decay == 1 or not fell(session, picks):
+    if best.id == ROOT or name is None or decay == 1 or not fell(session, best, picks):
         return None
     spec = recipe.params[name]
     now = best.params.get(name, spec.default)
@@ -94,15 +96,24 @@ def lowered(session: Session, best: Experiment, recipe: RecipeConfig, picks: lis
     return {name: value} if is_legal else None
 
 
-def fell(session: Session, picks: list[Pick]) -> bool:
-    """Whether one of the rounds without gain ended below what it had started from."""
-    latest = [pick for pick in ended(picks) if pick.outcome in ("scored", "regressed")]
-    since = latest[max((i for i, pick in enumerate(latest, start=1) if pick.told.get("is_best")), default=0) :]
-    for pick in since:
-        start = experiments.get(session.db, pick.plan.parent).gain or 0.0
-        if pick.outcome == "regressed" or (pick.told.get("gain") or 0.0) < start:
-            return True
-    return False
+def fell(session: Session, best: Experiment, picks: list[Pick]) -> bool:
+    """Whether one that was made after the best had its score is clearly below its own parent: by mid-evaluation, or by
+    the whole 95 % interval of the difference."""
+    if best.primary_attempt is None:
+        return False
+    scored_at = attempts.get(session.db, best.id, best.primary_attempt).ended_at or ""
+    names = [pick.experiment for pick in ended(picks) if pick.experiment is not None and pick.kind != "seed"]
+    since = [one for one in (experiments.get(session.db, name) for name in names) if one.created_at >= scored_at]
+    standing = [one for one in since if one.state not in BARREN]
+    return any(one.is_regressed or is_loss(one, experiments.get(session.db, one.parent or ROOT)) for one in standing)
+
+
+def is_loss(one: Experiment, parent: Experiment) -> bool:
+    """By their gains over exp_0000, whose own noise counts as that of `one`."""
+    start = 0.0 if parent.id == ROOT else parent.gain
+    if one.gain is None or one.gain_var is None or start is None or one.epoch != parent.epoch:
+        return False
+    return one.gain - start < -Z * math.sqrt(one.gain_var + (parent.gain_var or one.gain_var))
 
 
 def again(session: Session, best: Experiment, recipe: RecipeConfig) -> dict[str, int]:

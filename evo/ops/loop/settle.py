@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from evo.beliefs import form_beliefs
 from evo.domain.attempt import Attempt
-from evo.domain.experiment import ROOT, Experiment
+from evo.domain.experiment import BARREN, ROOT, Experiment
 from evo.domain.loop import Loop, Pick
 from evo.errors import BudgetSpent, EvoError, Refused
 from evo.ideas.insight import insight_of
@@ -98,8 +98,9 @@ def end_scored(session: Session, loop: Loop, pick: Pick, known: Experiment, last
     done = [one for one in loops.picks(session.db, loop.id) if one.outcome == "scored"]
     mind = form_beliefs(session)
     runs = len(done) + 1
-    others = (one for one in experiments.all(session.db) if one.id != known.id and one.state != "contaminated")
-    best_before = max((one.gain for one in others if one.gain is not None and one.epoch == known.epoch), default=0.0)
+    others = [one for one in experiments.all(session.db) if one.id != known.id and one.epoch == known.epoch]
+    standing = (one for one in others if one.state not in BARREN and not one.is_regressed)
+    best_before = max((one.gain for one in standing if one.gain is not None), default=0.0)
     certificate = gate_rows.certificate_of(session.db, known.id)
     told: dict[str, Any] = {
         "score": known.score_mean,
