@@ -96,13 +96,17 @@ def test_c8_one_commit_an_iteration_and_nobody_elses_work_in_it(looped: tuple[Pa
 
 def test_d16_without_a_target_no_score_ends_it_and_blocked_is_not_complete(tmp_path: Path) -> None:
     """D16: no target, no stop condition; failures alike end the loop as an error, and it can go on afterwards."""
-    workspace = make_loop_workspace(tmp_path / "ws", n=60, fails=True)
+    page = PAGE.replace("no memory left", "no memory left for hf_abcdefghijklm")
+    workspace = make_loop_workspace(tmp_path / "ws", n=60, fails=True, page=page)
     refused = evo_here(f"loop --until target {KEYLESS} --json", cwd=workspace)
     assert (refused.code, "there is no target" in refused.error["message"]) == (2, True)
     assert evo_here("loop --until never --experiments 3 --json", cwd=workspace).code == 2
     blocked = evo_here(f"loop --experiments 12 --workers 2 {KEYLESS} --json", cwd=workspace)
     assert blocked.code == 4, blocked.out
     assert "failed alike" in blocked.error["message"]
+    assert "no memory left" in blocked.error["hint"]
+    assert "hf_" not in git(workspace, "log", "-p"), "a log that may hold anything is in git"
+    assert "blocked" in git(workspace, "log", "-1", "--format=%s")
     assert heartbeat(workspace)["status"] == "error"
     assert "blocked" in str(heartbeat(workspace)["error"])
     made = evo_here("status --json", cwd=workspace).data["experiments"]
@@ -213,7 +217,8 @@ def test_a_number_that_is_reached_without_a_score_is_no_end(tmp_path: Path) -> N
     """D16: being blocked is not complete. Once the recipe is mended the same values are made of it anew."""
     workspace = make_loop_workspace(tmp_path / "ws", n=60, fails=True)
     blocked = evo_here(f"loop --experiments 2 {KEYLESS} --json", cwd=workspace)
-    assert (blocked.code, "none has a score (smoke: " in blocked.error["message"]) == (4, True), blocked.error
+    assert (blocked.code, "none has a score (smoke)" in blocked.error["message"]) == (4, True), blocked.error
+    assert "exp_0002: " in blocked.error["hint"], blocked.error
     assert heartbeat(workspace)["status"] == "error"
     write_recipe(workspace, "cube", PAGE.replace("PAUSE", "0").replace("FAILS", "False"))
     done = evo_here(f"loop {KEYLESS} --json", cwd=workspace).data

@@ -79,7 +79,7 @@ class Driver:
         self.told: set[str] = set()
         """Warnings, each of which is said once."""
         self.spent = ""
-        self.blocked = ""
+        self.blocked: Refused | None = None
         self.beaten = self.watched = float("-inf")
 
     def go(self) -> str:
@@ -163,13 +163,14 @@ class Driver:
             raise BudgetSpent(self.spent, hint="evo budget; raise the cap, then evo loop goes on")
         picks = self.picks()
         if stop.is_over(self.session, self.loop.options, picks):
-            if why := stop.barren(self.with_held(picks)):
-                raise Refused(f"blocked: {why}", hint="mend it; evo loop goes on")
+            as_if = self.with_held(picks)
+            if why := stop.barren(as_if):
+                raise stop.blocked(why, as_if, hint="mend it; evo loop goes on")
             is_over = not self.held
             self.release()
             return is_over
-        if self.blocked:
-            raise Refused(f"blocked: {self.blocked}", hint="evo next")
+        if self.blocked is not None:
+            raise self.blocked
         return False
 
     def fill(self) -> None:
@@ -180,13 +181,16 @@ class Driver:
             picks = self.picks()
             if stop.is_over(self.session, self.loop.options, picks):
                 return
-            self.blocked = stop.stuck([pick for pick in self.with_held(picks) if pick.k not in self.before])
-            found = None if self.blocked else self.plan_one(picks)
+            ours = [pick for pick in self.with_held(picks) if pick.k not in self.before]
+            if why := stop.stuck(ours):
+                self.blocked = stop.blocked(why, ours, hint="evo next")
+                return
+            found = self.plan_one(picks)
             if found is not None:
                 self.start(loops.plan(self.session.db, self.loop.id, found.kind, found.plan))
-            elif not self.blocked and self.crew.is_idle:
+            elif self.crew.is_idle:
                 why = reasons(self.session, self.loop.options.recipes)
-                self.blocked = f"nothing is left to try: {why}"
+                self.blocked = Refused(f"blocked: nothing is left to try: {why}", hint="evo next")
             else:
                 return
 

@@ -73,7 +73,9 @@ def all_ended(session: Session) -> list[Pick]:
 
 
 def journal_row(pick: Pick) -> dict[str, Any]:
+    """Git keeps it for good: what a run wrote into its log, which may be anything, is not in it."""
     plan = pick.plan
+    told = {name: value for name, value in pick.told.items() if name != "message" or pick.experiment is None}
     return {
         "loop": pick.loop,
         "iteration": pick.k,
@@ -86,7 +88,7 @@ def journal_row(pick: Pick) -> dict[str, Any]:
         "why": plan.why,
         "predicted": None if plan.gain is None else [plan.low, plan.gain, plan.high],
         "outcome": pick.outcome,
-        **pick.told,
+        **told,
         "timestamp": pick.ended_at,
     }
 

@@ -129,8 +129,14 @@ def made_of(session: Session, known: Experiment) -> dict[str, Any]:
 
 
 def fail(session: Session, pick: Pick, outcome: str, failure: str, message: str) -> Pick:
+    """`message` may be the end of a log: it stays in the store, and the journal names where the logs lie."""
     told = {"failure": failure, "message": message[:500]}
-    made = {} if pick.experiment is None else made_of(session, experiments.get(session.db, pick.experiment))
+    if pick.experiment is None:
+        return loops.finish(session.db, pick, outcome, told)
+    if tries := attempts.of(session.db, pick.experiment):
+        folder = session.layout.attempt(pick.experiment, tries[-1].n).root
+        told["logs"] = str(folder.relative_to(session.layout.root))
+    made = made_of(session, experiments.get(session.db, pick.experiment))
     return loops.finish(session.db, pick, outcome, told | made)
 
 

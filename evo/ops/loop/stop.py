@@ -1,7 +1,7 @@
 """When a loop ends: a target with a certificate, a number of experiments, rounds without gain, or never.
 
 Invariant: only what the loop was told to stop at completes it; that it cannot go on (nothing left to try, everything
-refused, the same failure again and again) is an error and is said so.
+refused, the same failure again and again) is an error and is said so, in words of evo's own: they go to git.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 
 from evo.domain.experiment import ROOT
 from evo.domain.loop import LoopOptions, Pick
-from evo.errors import UsageError
+from evo.errors import Refused, UsageError
 from evo.evidence import why_gate_is_off
 from evo.session import Session
 from evo.store import experiments, gate_rows
@@ -109,10 +109,15 @@ def stuck(picks: list[Pick]) -> str:
 
 
 def failures(picks: list[Pick]) -> str:
-    """In brackets what they failed of, in its words where it is one thing, and where to read on."""
+    """In brackets what they failed of, and where to read on."""
     kinds = sorted({str(pick.told.get("failure", pick.outcome)) for pick in picks})
-    last = picks[-1]
-    why = str(last.told.get("message", "")).strip().splitlines()
-    said = f": {why[-1][:200]}" if len(kinds) == 1 and why else ""
-    log = f"; evo log {last.experiment}" if last.outcome != "refused" else ""
-    return f" ({', '.join(kinds)}{said}){log}"
+    log = f"; evo log {picks[-1].experiment}" if picks[-1].outcome != "refused" else ""
+    return f" ({', '.join(kinds)}){log}"
+
+
+def blocked(why: str, picks: list[Pick], *, hint: str) -> Refused:
+    """`why` goes to pages and git, so it quotes no log. What the last one that failed said is in the hint."""
+    told = [pick for pick in ended(picks) if pick.told.get("message")]
+    lines = str(told[-1].told["message"]).strip().splitlines() if told else []
+    said = f"{told[-1].experiment or 'evo new'}: {lines[-1][:200]}; " if lines else ""
+    return Refused(f"blocked: {why}", hint=said + hint)
