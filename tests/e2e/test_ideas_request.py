@@ -135,3 +135,12 @@ def test_differences_are_told_in_the_units_in_which_ideas_promise() -> None:
     known = json.loads(prompt[prompt.index("{") :])["experiments"]
     (child,) = (node for node in known if node["id"] == "exp_0001")
     assert (child["gain"], child["delta"], child["se"], child["delta_se"]) == (10.0, 10.0, 0.2, 0.2)
+
+
+def test_the_best_and_what_failed_beside_it_are_told_however_deep_the_tree() -> None:
+    chain = [{"recipe": "sft", "gain": k / 100, "parent": f"exp_{k - 1:04d}"} for k in range(1, 60)]
+    facts: Facts = tree(task("demonstrations"), *chain, {"recipe": "sft", "failure": "nan"})
+    prompt = briefing.task_of(facts, "failure_analysis", 5)
+    known = [node["id"] for node in json.loads(prompt[prompt.index("{") :])["experiments"]]
+    assert len(known) == 30
+    assert {"exp_0059", "exp_0060"} <= set(known)

@@ -111,7 +111,7 @@ def task_of(facts: Facts, brief: Brief, k: int) -> str:
 
 
 def _written(reading: Reading) -> dict[str, Any]:
-    """Masked before anything is cut, so that no rest of a secret is left."""
+    """Row C7: the background whole, of the notes the newest. Masked before anything is cut, lest half a secret stays."""
     pages = {"mission": reading.mission, "background": reading.background, "plan": reading.plan}
     told = {name: _SECRET.sub("…", page) for name, page in pages.items()}
     wrong = [{name: _shown(value) for name, value in plain(item).items()} for item in reading.failures]
@@ -151,11 +151,12 @@ def _is_text(spec: ParamSpec) -> bool:
 
 
 def _nodes(facts: Facts) -> list[Node]:
-    """The best path, and the newest others."""
+    """The end of the best path, the newest others, and where there is room the way to that end."""
     line = facts.path(facts.best) if facts.best in facts.nodes else []
     on_line = {node.id for node in line}
     others = [node for node in facts.nodes.values() if node.id not in on_line]
-    return [*line, *others[::-1]][:MOST_NODES]
+    newest, older = line[-MOST_NODES // 2 :], line[: -MOST_NODES // 2]
+    return [*newest, *others[::-1], *older[::-1]][:MOST_NODES]
 
 
 def _node(node: Node, unit: float) -> dict[str, Any]:
