@@ -183,7 +183,7 @@ def narrow(path: Path, ranges: dict[str, dict[str, Any]], stays: dict[str, Any])
     known = yamlfile.parse(text, path=path).data["params"]
     edits = {f"params.{name}.{key}": value for name, spec in ranges.items() for key, value in spec.items()}
     edits |= {f"params.{name}.tune": name in ranges for name in known}
-    edits |= {f"params.{name}.default": value for name, value in stays.items() if name in known}
+    edits |= {f"params.{name}.default": value for name, value in stays.items()}
     for key, value in edits.items():
         text = yamlfile.with_value(text, key, value, path=path)
     write_text(path, text)
