@@ -111,7 +111,7 @@ def task_of(facts: Facts, brief: Brief, k: int) -> str:
 
 
 def _written(reading: Reading) -> dict[str, Any]:
-    """Row C7: the background whole, of the notes the newest. Masked before anything is cut, lest half a secret stays."""
+    """Row C7: the background whole, of the notes the newest. Masked before a cut, which would leave half a secret."""
     pages = {"mission": reading.mission, "background": reading.background, "plan": reading.plan}
     told = {name: _SECRET.sub("…", page) for name, page in pages.items()}
     wrong = [{name: _shown(value) for name, value in plain(item).items()} for item in reading.failures]
