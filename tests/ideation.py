@@ -20,7 +20,7 @@ CONFIGS = _LOADED
 def task(*shapes: Any, base: float | None = 0.4, rows: int = 2000, **more: Any) -> Task:
     known = {
         "objective": "answer sums", "benchmark": "sums", "scorer": "exact", "dev_items": 300,
-        "model_family": "llama", "model_parameters": 1_000_000_000,
+        "model_family": "llama", "model_parameters": 1_000_000_000, "low": 0.0, "high": 1.0,
     }  # fmt: skip
     counts = {shape: rows for shape in shapes if shape != "verifiable"}
     return Task(shapes=list(shapes), rows=counts, base_score=base, **(known | more))

@@ -70,18 +70,19 @@ def idea_of(facts: Facts, base: KnowledgeBase, brief: Brief, draft: Draft) -> Id
     reason = "" if draft.claims else f"{NO_REFERENCE}; "
     if not idea.recipe:
         return replace(idea, rationale=reason + "it costs no training run", refuted_by="what the command shows")
-    effect, near = expected(facts, idea.technique), novelty(facts, idea)
-    parent = idea.parent or "its parent"
+    near, parent = novelty(facts, idea), idea.parent or "its parent"
+    idea = replace(idea, gpu_seconds=cost_of(facts, idea.recipe), novelty=near.distance, differs=near.differs)
+    effect = expected(facts, idea)
+    if effect is None:
+        rationale = f"{reason}{parent} has nothing left to gain on dev"
+        return replace(idea, rationale=rationale, refuted_by="harder items on which it gains nothing")
     return replace(
         idea,
         gain=effect.gain,
         low=effect.low,
         high=effect.high,
-        gpu_seconds=cost_of(facts, idea.recipe),
         refuted_by=f"a paired dev difference to {parent} whose 95 % interval ends below {bar(effect.low):+.3f}",
         rationale=f"{reason}expected from {effect.words}",
-        novelty=near.distance,
-        differs=near.differs,
     )
 
 

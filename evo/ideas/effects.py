@@ -1,22 +1,41 @@
-"""What a step is expected to bring and to cost: the tree's own results of its technique, shrunk to a prior.
+"""What a step is expected to bring and to cost: the tree's own results of such steps, shrunk to a prior.
 
-The change that a child brings is drawn from N(mu, tau²) (DESIGN §9); a technique's own mean is drawn from the same
-prior and learnt from its finished experiments, each with the variance of its measurement: the usual normal model of
-random effects (Gelman et al. 2013, Bayesian Data Analysis, ch. 5) with known tau.
-Invariant: without a result of the technique the prediction is the prior's; the interval is never narrower than what
-one child differs from the next.
+A first fine-tuning of the base model is another thing than a step from trained weights: it has brought 40 points and
+cost 35, where a later one brings two (DESIGN §9, jump edges), so neither tells of the other. In both the mean of a
+technique is learnt from its finished experiments, each with the variance of its measurement and the more the nearer
+its settings lie: the usual normal model of random effects (Gelman et al. 2013, Bayesian Data Analysis, ch. 5).
+A run that broke says what its settings did, not what the technique brings: it widens the interval, and moves the
+centre only where breaking is the rule.
+Invariant: nothing is promised beyond the ends of the metric's range; the interval is never narrower than what one
+child differs from the next; without a result the prediction is a wide guess, and says so.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from evo.ideas.facts import Facts
+from evo.domain.experiment import ROOT
+from evo.domain.idea import Idea
+from evo.ideas.facts import Facts, Node, Task
+from evo.ideas.novelty import distance_to
 
-MU, TAU = -0.002, 0.018
-"""DESIGN §9, for scores in [0, 1]: what a child brings on the average, and how much that varies."""
 Z = 1.96
+TAU = 0.018
+"""DESIGN §9, for scores in [0, 1]: how much one child differs from the next."""
+LATER = 0.005
+"""What a step with a reason brings from trained weights: a quarter of that, where a blind one brings nothing."""
+FIRST_SHARE, FIRST_SPREAD, FIRST_BETWEEN = 0.1, 0.25, 0.1
+"""A first fine-tuning: share of what is left to gain, how techniques differ, and runs of one."""
+BROKEN, RULE = 3.0, 3
+"""Standard deviations below nothing at which a run broke; so many that did, and most of all, are the rule."""
+FAR = 0.5
+"""Distance of settings from which on a result tells less than half."""
+WEIGHT = 4.0
+"""Results that the prior's own spread counts for."""
+MOST = 0.9
+"""Of the room to the end of the range, that a step may be expected to take."""
 
 
 class Effect(NamedTuple):
@@ -28,24 +47,62 @@ class Effect(NamedTuple):
     words: str
 
 
-def expected(facts: Facts, technique: str, *, mu: float = MU, tau: float = TAU) -> Effect:
-    seen = [
-        (node.delta, node.delta_se)
-        for node in facts.nodes.values()
-        if node.technique == technique and node.delta is not None
-    ]
-    weights = [1 / (tau * tau + se * se) for _, se in seen]
-    precision = 1 / (tau * tau) + math.fsum(weights)
-    told = math.fsum(delta * weight for (delta, _), weight in zip(seen, weights, strict=True))
-    mean = (mu / (tau * tau) + told) / precision
-    spread = Z * math.sqrt(1 / precision + tau * tau)
+def expected(facts: Facts, idea: Idea) -> Effect | None:
+    """None where the parent has nothing left to gain."""
+    parent = facts.nodes.get(idea.parent) or facts.nodes[facts.best]
+    below, above = room(facts.task, parent.score)
+    if above <= 0:
+        return None
+    is_first = parent.id == ROOT
+    centre = FIRST_SHARE * min(above, 1.0) if is_first else LATER
+    spread, between = (FIRST_SPREAD, FIRST_BETWEEN) if is_first else (TAU, TAU)
+    alike = [node for node in facts.nodes.values() if node.delta is not None and (node.parent == ROOT) == is_first]
+    own = [node for node in alike if node.technique == idea.technique]
+    told = _steady(own)
+    weights = [1 / (node.delta_se**2 + between**2 * (1 + (distance_to(facts, idea, node) / FAR) ** 2)) for node in told]
+    precision = 1 / spread**2 + math.fsum(weights)
+    brought = math.fsum(_delta(node) * weight for node, weight in zip(told, weights, strict=True))
+    mean = (centre / spread**2 + brought) / precision
+    reach = Z * math.sqrt(1 / precision + _between(own if is_first else alike, mean, between))
     unit = facts.task.unit
-    words = (
-        f"{len(seen)} results of {technique} in this tree, shrunk to the prior {mu:+.3f} ± {Z * tau:.3f}"
-        if seen
-        else f"no result of {technique} in this tree: the prior alone"
+    return Effect(
+        max(min(mean, MOST * above), 0.0 - MOST * below) * unit,
+        max(mean - reach, 0.0 - below) * unit,
+        min(mean + reach, above) * unit,
+        _words(idea.technique, len(own), "the base model" if is_first else "trained weights"),
     )
-    return Effect(mean * unit, (mean - spread) * unit, (mean + spread) * unit, words)
+
+
+def room(task: Task, score: float | None) -> tuple[float, float]:
+    """How far `score` lies from the worst and from the best end of the metric, in units; infinite where it is open."""
+    ends = (task.low, task.high) if task.is_maximised else (task.high, task.low)
+    worst, best = (math.inf if end is None or score is None else abs(end - score) / task.unit for end in ends)
+    return worst, best
+
+
+def _steady(own: Sequence[Node]) -> Sequence[Node]:
+    """Without runs that broke, unless breaking is the rule."""
+    steady = [node for node in own if _delta(node) > -BROKEN * math.hypot(TAU, node.delta_se)]
+    broken = len(own) - len(steady)
+    return own if broken >= RULE and 2 * broken > len(own) else steady
+
+
+def _between(nodes: Sequence[Node], mean: float, usual: float) -> float:
+    """Variance from one child to the next: the usual one, and what was seen beyond the error of measurement."""
+    seen = (max(0.0, (_delta(node) - mean) ** 2 - node.delta_se**2) for node in nodes)
+    found = (WEIGHT * usual**2 + math.fsum(seen)) / (WEIGHT + len(nodes))
+    return max(found, usual**2)
+
+
+def _delta(node: Node) -> float:
+    return node.delta or 0.0
+
+
+def _words(technique: str, count: int, start: str) -> str:
+    if not count:
+        return f"no result of {technique} from {start} in this tree: the prior alone, a guess"
+    results = "one result" if count == 1 else f"{count} results"
+    return f"{results} of {technique} from {start} in this tree, nearer settings first, shrunk to the prior"
 
 
 def cost_of(facts: Facts, recipe: str) -> float | None:

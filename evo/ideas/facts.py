@@ -33,6 +33,9 @@ class Task:
     chance: float | None = None
     is_maximised: bool = True
     unit: float = 1.0
+    low: float | None = None
+    high: float | None = None
+    """Ends of the metric's range; None where it is open."""
     model_family: str = ""
     """`model_type` of the base's config: llama, qwen2, …; empty where there is no model."""
     model_parameters: int = 0

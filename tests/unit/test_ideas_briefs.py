@@ -11,7 +11,6 @@ from evo.domain.idea import Idea, Reference
 from evo.ideas.briefs import frontier
 from evo.ideas.briefs.failures import clusters, signature
 from evo.ideas.drafting import NO_REFERENCE
-from evo.ideas.effects import TAU, Z, expected, is_refuted
 from evo.ideas.facts import Facts
 from evo.ideas.insight import insight_of
 from evo.ideas.judging import merged, unknown, varied
@@ -200,18 +199,6 @@ def test_distance_is_nought_for_the_same_step_and_counts_decades() -> None:
     assert far.differs == "exp_0001 with learning_rate 1e-05 instead of 0.0001"
     assert not is_known(facts, replace(step, parent="exp_0001"))
     assert novelty(facts, replace(step, recipe="dpo", technique="dpo")).distance == 1
-
-
-def test_a_prediction_is_the_prior_until_the_tree_has_results_and_never_too_sure() -> None:
-    empty = expected(tree(task("demonstrations")), "sft")
-    assert empty.high - empty.low == pytest.approx(2 * Z * TAU * 2**0.5)
-    assert "prior alone" in empty.words
-    gains = [{"gain": 0.05, "params": {"epochs": float(n)}} for n in range(4, 10)]
-    learnt = expected(tree(task("demonstrations"), *gains), "sft")
-    assert 0.03 < learnt.gain < 0.05
-    assert learnt.high - learnt.low >= 2 * Z * TAU
-    assert is_refuted(-0.03, observed_high=-0.001)
-    assert not is_refuted(-0.03, observed_high=0.001)
 
 
 def test_an_insight_is_what_was_written_else_what_the_facts_give() -> None:

@@ -32,8 +32,9 @@ class Outcome(NamedTuple):
     @property
     def is_covered(self) -> bool:
         low, high, gain = self.idea.low or 0.0, self.idea.high or 0.0, self.idea.gain or 0.0
-        spread = math.hypot((high - low) / 2, Z * self.se)
-        return abs(self.observed - gain) <= spread
+        apart = self.observed - gain
+        reach = high - gain if apart > 0 else gain - low  # an end of the metric's range cuts one side short
+        return abs(apart) <= math.hypot(reach, Z * self.se)
 
 
 def outcomes(session: Session, facts: Facts) -> list[Outcome]:

@@ -229,6 +229,8 @@ def task_of(session: Session, root: Node, best: str) -> Task:
         chance=chance_of(session),
         is_maximised=metric.sign > 0,
         unit=metric.unit,
+        low=metric.low,
+        high=metric.high,
         model_family=family,
         model_parameters=parameters,
         has_cuda=any(Path("/dev").glob("nvidia[0-9]*")),

@@ -1,0 +1,90 @@
+"""What an idea promises: as wide as it is unsure, within the metric's range, and never that it brings nothing."""
+
+from __future__ import annotations
+
+import pytest
+from ideation import task, tree
+
+from evo.domain.experiment import ROOT
+from evo.domain.idea import Idea, RecordedIdea
+from evo.ideas.effects import TAU, Effect, Z, expected, is_refuted
+from evo.ideas.facts import Facts
+from evo.ops.ideas.calibration import Outcome
+
+BOTH = ("verifiable", "demonstrations")
+COLLAPSE = {"recipe": "grpo", "gain": 0.05, "parent": "exp_0001", "params": {"learning_rate": 1e-3}}
+
+
+def promise(facts: Facts, recipe: str, parent: str = ROOT, **patch: object) -> Effect:
+    idea = Idea("t", "literature", facts.recipes[recipe].technique, "h", parent=parent, recipe=recipe, patch=patch)
+    found = expected(facts, idea)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("base", [0.0, 0.05, 0.36, 0.6, 0.98])
+def test_a_first_fine_tuning_is_a_wide_guess_within_what_is_left_to_gain(base: float) -> None:
+    """From .36 first runs have reached from .12 to .84, from 0 to .68."""
+    first = promise(tree(task(*BOTH, base=base)), "sft")
+    assert -base <= first.low < first.gain < first.high <= 1 - base
+    assert 0 < first.gain <= 0.1
+    assert "prior alone" in first.words
+    if base == 0.36:
+        assert first.low < -0.24
+        assert first.high > 0.48
+
+
+def test_what_the_first_run_brought_is_not_promised_again() -> None:
+    """+.45 from the base, and three children of nothing."""
+    runs = [{"gain": 0.45, "parent": "exp_0001", "params": {"epochs": float(n)}} for n in (2, 4, 5)]
+    facts = tree(task(*BOTH, base=0.36), {"gain": 0.45}, *runs)
+    child = promise(facts, "sft", "exp_0001", epochs=6.0)
+    assert -TAU < child.gain < TAU
+    again = promise(facts, "sft", ROOT, epochs=6.0)
+    assert 0.3 < again.gain < 0.5
+    assert again.low > -0.05
+
+
+def test_a_run_that_broke_widens_the_interval_and_refutes_no_idea_that_comes_true() -> None:
+    calm = promise(tree(task(*BOTH), {"gain": 0.4}), "grpo", "exp_0001")
+    facts = tree(task(*BOTH), {"gain": 0.4}, COLLAPSE)
+    shaken = promise(facts, "grpo", "exp_0001", learning_rate=3e-4)
+    assert shaken.gain == pytest.approx(calm.gain)
+    assert shaken.gain > 0
+    assert shaken.high - shaken.low > 2 * (calm.high - calm.low)
+    assert not is_refuted(shaken.low, observed_high=shaken.gain)
+    rule = [COLLAPSE | {"params": {"epochs": float(n)}} for n in (2, 3, 4)]
+    assert promise(tree(task(*BOTH), {"gain": 0.4}, *rule), "grpo", "exp_0001").gain < -0.05
+
+
+def test_nothing_is_promised_beyond_the_end_of_the_metric() -> None:
+    """A best at 1.000 that had +.70, and one just below it."""
+    high = tree(task(*BOTH, base=0.3), {"gain": 0.69}, {"gain": 0.1, "params": {"epochs": 1.0}})
+    child, again = promise(high, "sft", "exp_0001", epochs=6.0), promise(high, "sft", ROOT, epochs=6.0)
+    assert child.gain < child.high <= 0.01 + 1e-9
+    assert 0.35 < again.gain < again.high <= 0.7
+    perfect = tree(task(*BOTH, base=0.3), {"gain": 0.7})
+    assert expected(perfect, Idea("t", "literature", "sft", "h", parent="exp_0001", recipe="sft")) is None
+    loss = tree(task(*BOTH, base=2.3, is_maximised=False, unit=0.4, low=0.0, high=None))
+    first = promise(loss, "sft")
+    assert 0 < first.gain < first.high < 2.3
+    assert first.low < 0
+
+
+def test_results_near_the_settings_count_most_and_many_of_them_are_believed() -> None:
+    near = tree(task(*BOTH, base=0.3), {"gain": 0.6}, {"gain": 0.1, "params": {"learning_rate": 1e-6}})
+    assert promise(near, "sft", epochs=4.0).gain > 0.4
+    gains = [{"gain": 0.5 + 0.05, "parent": "exp_0001", "params": {"epochs": float(n)}} for n in range(4, 10)]
+    learnt = promise(tree(task(*BOTH, base=0.3), {"gain": 0.5}, *gains), "sft", "exp_0001", epochs=3.5)
+    assert 0.03 < learnt.gain < 0.05
+    assert learnt.high - learnt.low >= 2 * Z * TAU
+
+
+def test_calibration_counts_each_side_of_an_interval_that_is_cut_short() -> None:
+    idea = Idea("t", "literature", "sft", "h", gain=0.05, low=-0.4, high=0.1)
+    told = {
+        at: Outcome(RecordedIdea(1, "taken", idea, "exp_0001", "", ""), at, 0.01).is_covered for at in (-0.3, 0.08, 0.2)
+    }
+    assert told == {-0.3: True, 0.08: True, 0.2: False}
+    assert is_refuted(-0.03, observed_high=-0.001)
+    assert not is_refuted(-0.03, observed_high=0.001)
