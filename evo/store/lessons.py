@@ -133,7 +133,7 @@ def recall(db: sqlite3.Connection, about: About, *, limit: int) -> list[Lesson]:
     equals no workspace takes more than a third while others have something to say."""
     wanted = {**about._asdict(), "techniques": json.dumps(sorted(about.techniques)), "limit": limit}
     rows = db.execute(_RECALL, wanted | {"share": max(1, limit // 3)})
-    return [Lesson(*row)._replace(is_derived=bool(row[7])) for row in rows]
+    return [lesson._replace(is_derived=bool(lesson.is_derived)) for lesson in map(Lesson._make, rows)]
 
 
 _RECALL = f"""
