@@ -18,6 +18,7 @@ from evo.files import read_json, sha256_text, write_json
 
 DAY_S = 86400.0
 MOST_ENTRIES = 5000
+LONGEST_TURN_S = 60.0
 
 
 class Cache:
@@ -51,12 +52,13 @@ class Cache:
 
     @contextlib.contextmanager
     def paced(self, name: str, *, every_s: float) -> Iterator[None]:
-        """Hold the turn of `name`: it begins `every_s` after the last one ended, in whatever process that was."""
+        """Hold the turn of `name`: it begins `every_s` after the last one ended, in whatever process that was.
+        TimeoutError where others hold it for longer than LONGEST_TURN_S."""
         from filelock import FileLock  # needed where something is asked, seldom
 
         self.folder.mkdir(parents=True, exist_ok=True)
         stamp = self.folder / f"{name}.stamp"
-        with FileLock(self.folder / f"{name}.lock"):
+        with FileLock(self.folder / f"{name}.lock", timeout=LONGEST_TURN_S):
             with contextlib.suppress(OSError):
                 since = time.time() - stamp.stat().st_mtime
                 time.sleep(min(every_s, max(0.0, every_s - since)))

@@ -49,10 +49,10 @@ def identify(url: str) -> Target | None:
     text = url.strip()
     if text.lower().startswith("arxiv:"):
         return _paper(text[6:])
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    page = _page(text)
+    if page is None:
         return None
-    host, path = parts.hostname.lower().removeprefix("www."), parts.path.strip("/")
+    host, path = page
     if host in ("arxiv.org", "export.arxiv.org"):
         return _paper(re.sub(r"^(?:abs|pdf|html)/|\.pdf$", "", path))
     if host in ("huggingface.co", "hf.co"):
@@ -61,6 +61,16 @@ def identify(url: str) -> Target | None:
         found = _OWNED.match(path)
         return Target("github", found.group().removesuffix(".git")) if found else None
     return Target("blog", text)
+
+
+def _page(url: str) -> tuple[str, str] | None:
+    """Host and path of a web address; None where it is none, as with an open bracket or a port above 65535."""
+    try:
+        parts = urlsplit(url)
+        is_web = parts.scheme in ("http", "https") and parts.port != 0
+    except ValueError:
+        return None
+    return (parts.hostname.lower().removeprefix("www."), parts.path.strip("/")) if is_web and parts.hostname else None
 
 
 def _paper(text: str) -> Target | None:

@@ -67,8 +67,11 @@ class Web:
         place = (urlsplit(query.url).hostname or "") if query.is_foreign else query.service
         if away := self._cache.get(f"away {place}"):
             raise Unreachable(f"it did not answer a while ago: {away}", is_news=False)
-        with self._turn(query.service):
-            found = self._ask(query, place)
+        try:
+            with self._turn(query.service):
+                found = self._ask(query, place)
+        except TimeoutError:
+            raise Unreachable("others are asking it") from None
         hold_s = query.hold_s if found is not None else min(query.hold_s, DAY_S)
         self._cache.put(query.url, {"is_there": found is not None, "text": found}, hold_s=hold_s)
         return found

@@ -91,6 +91,10 @@ def test_no_two_shipped_papers_are_taken_for_one() -> None:
         ("https://github.com/huggingface/trl/tree/main", Target("github", "huggingface/trl")),
         ("https://arxiv.org/abs/not-a-number", None),
         ("file:///etc/passwd", None),
+        ("https://[bad/", None),
+        ("https://example.com:99999/x", None),
+        ("https://example.com:x/", None),
+        ("https://ex\u2100mple.com/", None),
     ],
 )
 def test_what_an_address_names(url: str, target: Target | None) -> None:
@@ -234,7 +238,7 @@ def test_an_address_into_this_machine_is_not_asked(here: Literature, tmp_path: P
 
 
 def test_a_page_is_known_by_its_title(here: Literature, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetching, "refuse_private", lambda _: None)  # the page of this test is on this machine
+    monkeypatch.setattr(fetching, "is_public", lambda _: True)  # the page of this test is on this machine
     found = library(tmp_path).resolved([citing(f"{here.url}/page", "LoRA Without Regret & more")])[0]
     assert found.references[0].status == "verified"
 

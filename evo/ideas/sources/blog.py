@@ -11,7 +11,8 @@ from evo.ideas.references import Record
 from evo.ideas.sources.base import Found
 from evo.ideas.web import Query, Web
 
-_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+_OPENING, _CLOSING = re.compile("<title[ >]", re.IGNORECASE), re.compile("</title", re.IGNORECASE)
+_LONGEST = 500
 
 
 class Blog:
@@ -28,5 +29,13 @@ class Blog:
 
     def _record(self, url: str) -> Record | None:
         text = self._web.text(Query("blog", url, is_foreign=True))
-        found = _TITLE.search(text or "")
-        return Record(" ".join(html.unescape(found.group(1)).split())) if found else None
+        title = _title(text or "")
+        return Record(title) if title else None
+
+
+def _title(page: str) -> str:
+    """What stands between the first tags of a title, in one pass: a page may be anything."""
+    opening = _OPENING.search(page)
+    begin = page.find(">", opening.start()) + 1 if opening else 0
+    closing = _CLOSING.search(page, begin) if begin else None
+    return " ".join(html.unescape(page[begin : closing.start()]).split())[:_LONGEST] if closing else ""
