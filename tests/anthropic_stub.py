@@ -21,6 +21,7 @@ USED = {"input_tokens": 900, "output_tokens": 120}
 PAGES = [(f"https://arxiv.org/abs/{DPO}", f"[{DPO}] {PAPERS[DPO][0]} | arXiv")]
 Reply = tuple[int, dict[str, str], Any]
 GOOD = "good"
+SILENCES = {"silence": 1.2, "a long silence": 60.0}
 
 
 class Anthropic(ThreadingHTTPServer):
@@ -104,8 +105,8 @@ class _Handler(BaseHTTPRequestHandler):
         here.keys.append(self.headers.get("x-api-key") or self.headers.get("Authorization", ""))
         said = here.script.pop(0) if here.script else GOOD
         said = here.answer(request) if said == GOOD else said
-        if said == "silence":
-            time.sleep(1.2)
+        if isinstance(said, str) and said in SILENCES:
+            time.sleep(SILENCES[said])
             return
         if said == "hang up":
             self.connection.close()

@@ -25,5 +25,5 @@ def swept_reply(swept: Swept, *, failure: EvoError | None = None) -> Reply:
         Hint(f"evo run {name}", "it goes on at its last checkpoint; no attempt is spent") for name in swept.interrupted
     ]
     hints += [Hint(f"evo show {name}", "its score came in") for name in swept.stored]
-    warnings = [w for outcome in swept.outcomes for w in outcome.warnings]
+    warnings = [*swept.charged, *(w for outcome in swept.outcomes for w in outcome.warnings)]
     return Reply(view, tuple(hints), tuple(warnings), failure)

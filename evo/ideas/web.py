@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import time
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
@@ -117,7 +118,7 @@ class Web:
 def wait_s(header: str) -> float | None:
     """Seconds of a Retry-After, which is a number of them or a date (RFC 9110, 10.2.3); None: it is neither."""
     text = header.strip()
-    if text.isdigit():
+    if re.fullmatch(r"\d{1,9}(?:\.\d+)?", text):
         return float(text)
     with contextlib.suppress(ValueError, TypeError):
         return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())

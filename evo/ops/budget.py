@@ -7,15 +7,16 @@ of its processes are cut to what is left, and a margin for ending them.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evo.clock import parse_duration
 from evo.domain.attempt import Attempt
 from evo.domain.experiment import ROOT
-from evo.domain.job import Job
+from evo.domain.job import Job, ProcessId
 from evo.lightdata import replace
+from evo.runner import process
 from evo.session import Session
 from evo.store import forecasts, ledger
 
@@ -34,11 +35,31 @@ class Limits(NamedTuple):
     grace_s: float
 
 
+def charge_orphans(session: Session) -> list[str]:
+    """Charge what processes that are gone had reserved, and say so; else nobody would, and it were lost to all."""
+    return [_told(orphan) for orphan in ledger.charge_orphans(session.db, _is_gone)]
+
+
+def _told(orphan: ledger.Orphan) -> str:
+    amounts = [f"{value:,.10g} {ledger.NAMES[name]}" for name, value in orphan.came_to._asdict().items() if value]
+    came_to = (
+        f"is charged with {' and '.join(amounts)}, the most that it can have come to" if amounts else "cost nothing"
+    )
+    return f"a process ended before it said what it had spent: {orphan.what} {came_to}"
+
+
+def _is_gone(fields: Mapping[str, Any]) -> bool | None:
+    """None of a process of another machine."""
+    holder = ProcessId(**fields)
+    return not process.is_alive(holder) if process.is_here(holder) else None
+
+
 def wish_of(session: Session, work: Work, options: RunOptions) -> ledger.Wish | None:
     """What an attempt asks the budget for; None where nothing is capped."""
     caps = session.caps
     if caps is None:
         return None
+    charge_orphans(session)
     limits = [parse_duration(session.config.eval.timeout, name="eval.timeout")]
     if work.experiment.id != ROOT and not options.evaluate_only:
         limits.append(options.timeout_s)
@@ -82,7 +103,9 @@ def charged(session: Session, what: str, *, gpus: int = 0, most_s: float | None 
     if caps is None or (caps.wall_seconds is None and not (gpus and caps.gpu_seconds is not None)):
         yield None
         return
-    entry, seconds = ledger.reserve_time(session.db, what, ledger.Wish(caps, gpus, most_s))
+    charge_orphans(session)
+    wish = ledger.Wish(caps, gpus, most_s)
+    entry, seconds = ledger.reserve_time(session.db, what, wish, process=vars(process.current()))
     began = time.monotonic()
     try:
         held = None if seconds is None else _held(seconds, session.config.run.grace_s)

@@ -13,7 +13,8 @@ from evo.clock import seconds_since
 from evo.domain.attempt import Attempt
 from evo.domain.experiment import DISCARD_CLASSES, ROOT
 from evo.errors import Busy, Denied, EvoError, Refused, UsageError, nearest
-from evo.lightdata import dataclass, replace
+from evo.lightdata import dataclass, field, replace
+from evo.ops.budget import charge_orphans
 from evo.ops.checks.leaks import leaks_of
 from evo.ops.progress import OnTick, Tick, silent
 from evo.ops.runs import resume
@@ -35,6 +36,8 @@ class Swept:
     running: list[str]
     interrupted: list[str]
     outcomes: list[RunOutcome]
+    charged: list[str] = field(default_factory=list)
+    """What was reserved by processes that are gone, and what it came to."""
 
 
 def discard(
@@ -108,7 +111,7 @@ def sync(session: Session, on_tick: OnTick = silent, *, go_on: bool = True) -> S
 
     No training is started. What is still owed afterwards has failed again, and says why.
     """
-    swept = Swept([], [], [], [], [], [])
+    swept = Swept([], [], [], [], [], [], charge_orphans(session))
     for attempt in attempts.live(session.db):
         if attempt.state == "trained":
             swept.trained.append(attempt.experiment)
@@ -155,11 +158,11 @@ def wait(session: Session, identifiers: list[str], *, timeout_s: float, on_tick:
     pause = 0.02
     while True:
         swept = sync(session, on_tick, go_on=False)
-        for name in ("stored", "lost", "outcomes"):
+        for name in ("stored", "lost", "outcomes", "charged"):
             getattr(total, name).extend(getattr(swept, name))
         running = [name for name in swept.running if not identifiers or name in identifiers]
         if not running:
-            return replace(swept, stored=total.stored, lost=total.lost, outcomes=total.outcomes)
+            return replace(swept, stored=total.stored, lost=total.lost, outcomes=total.outcomes, charged=total.charged)
         if time.monotonic() >= deadline:
             raise Busy(
                 f"still running after {timeout_s:g} s: {', '.join(running)}", hint="evo wait again, or evo abort"

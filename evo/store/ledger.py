@@ -2,20 +2,26 @@
 
 Invariant: what is reserved is taken off what is left in the transaction that asks for it, so two that come at once
 never share the last of it; a reservation is charged once, and what nobody measured is charged as the most that it can
-have been. Attempts carry their own numbers; all else (trials, evaluations apart, LLM calls) is a row of `ledger`.
+have been. Attempts carry their own numbers; all else (trials, evaluations apart, LLM calls) is a row of `ledger`, and
+`meta` names the process that holds it while it is open.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from evo import clock
 from evo.domain.experiment import DECLARED, ROOT
 from evo.errors import BudgetSpent, NotFound, UsageError
-from evo.store import events
+from evo.store import events, meta
 from evo.store.db import transaction
 
+HOLDERS = "holders"
+"""Id of each open reservation -> `Holder` as JSON."""
+FORGOTTEN_S = 86400.0
+"""So long after it should have ended, a reservation is dead whose process nobody can look for."""
 LEAST_S = 0.5
 """Less time than this is none: nothing starts and ends in it."""
 NAMES = {
@@ -56,6 +62,13 @@ class Wish(NamedTuple):
     caps: Caps
     gpus: int = 0
     most_s: float | None = None
+
+
+class Holder(NamedTuple):
+    """`process`: the fields of a `ProcessId`. `is_asked`: what was reserved for has been asked for, and may cost."""
+
+    process: dict[str, Any]
+    is_asked: bool
 
 
 class Balance(NamedTuple):
@@ -120,34 +133,56 @@ def _plus(amounts: Amounts, row: sqlite3.Row | None) -> Amounts:
     )
 
 
-def reserve(db: sqlite3.Connection, what: str, wanted: Amounts, *, caps: Caps) -> int:
+def reserve(db: sqlite3.Connection, what: str, wanted: Amounts, *, caps: Caps, process: Mapping[str, Any]) -> int:
     """The id of a reservation of exactly `wanted`, to be charged with what it came to. BudgetSpent where it does not
-    fit; nothing is written then."""
+    fit; nothing is written then. `process`, the one that will charge it, says with `ask` when it begins to cost."""
     with transaction(db):
         now = balance(db)
         left = now.left(caps)
         for name, amount in left.items():
             if getattr(wanted, name) > amount * (1 + 1e-12):
                 raise _spent(name, caps, now, wanted=getattr(wanted, name))
-        return _entry(db, what, wanted)
+        return _entry(db, what, wanted, Holder(dict(process), is_asked=False))
 
 
-def reserve_time(db: sqlite3.Connection, what: str, wish: Wish) -> tuple[int, float | None]:
+def ask(db: sqlite3.Connection, id: int, *, is_asked: bool = True) -> None:
+    """From now on it may cost what is reserved, whatever becomes of this process; or, `is_asked` False: not any more,
+    for what was asked for was refused."""
+    with transaction(db):
+        holders = _holders(db)
+        if id in holders:
+            _keep(db, holders | {id: holders[id]._replace(is_asked=is_asked)})
+
+
+def reserve_time(
+    db: sqlite3.Connection, what: str, wish: Wish, *, process: Mapping[str, Any]
+) -> tuple[int, float | None]:
     """A reservation of run time for something that is no attempt, and the seconds that it may take (None: as it likes).
     BudgetSpent: nothing is left."""
     with transaction(db):
         seconds = _seconds(balance(db), wish)
         taken = seconds or 0.0
-        return _entry(db, what, Amounts(gpu_seconds=taken * wish.gpus, wall_seconds=taken)), seconds
+        amounts = Amounts(gpu_seconds=taken * wish.gpus, wall_seconds=taken)
+        return _entry(db, what, amounts, Holder(dict(process), is_asked=True)), seconds
 
 
-def _entry(db: sqlite3.Connection, what: str, amounts: Amounts) -> int:
+def _entry(db: sqlite3.Connection, what: str, amounts: Amounts, holder: Holder) -> int:
     row = db.execute(
         "INSERT INTO ledger (what, gpu_seconds, wall_seconds, llm_tokens, usd, created_at) VALUES (?, ?, ?, ?, ?, ?)"
         " RETURNING id",
         (what, amounts.gpu_seconds, amounts.wall_seconds, amounts.llm_tokens, amounts.usd, clock.now()),
     ).fetchone()
+    _keep(db, _holders(db) | {row["id"]: holder})
     return int(row["id"])
+
+
+def _holders(db: sqlite3.Connection) -> dict[int, Holder]:
+    kept: dict[str, list[Any]] = meta.get(db, HOLDERS, default={})
+    return {int(id): Holder(*fields) for id, fields in kept.items()}
+
+
+def _keep(db: sqlite3.Connection, holders: Mapping[int, Holder]) -> None:
+    meta.set(db, HOLDERS, {str(id): list(holder) for id, holder in holders.items()})
 
 
 def charge(db: sqlite3.Connection, id: int, came_to: Amounts) -> None:
@@ -161,12 +196,51 @@ def charge(db: sqlite3.Connection, id: int, came_to: Amounts) -> None:
             raise NotFound(f"there is no reservation {id}", hint="evo budget")
         if row["charged_at"] is not None:
             raise UsageError(f"reservation {id} ({row['what']}) was charged at {row['charged_at']}")
-        db.execute(
-            "UPDATE ledger SET gpu_seconds = ?, wall_seconds = ?, llm_tokens = ?, usd = ?, charged_at = ? WHERE id = ?",
-            (came_to.gpu_seconds, came_to.wall_seconds, came_to.llm_tokens, came_to.usd, clock.now(), id),
-        )
-        told = {name: value for name, value in came_to._asdict().items() if value}
-        events.append(db, "charged", data={"what": row["what"], **told})
+        _charge(db, id, row["what"], came_to)
+
+
+def _charge(db: sqlite3.Connection, id: int, what: str, came_to: Amounts, *, why: str = "") -> None:
+    db.execute(
+        "UPDATE ledger SET gpu_seconds = ?, wall_seconds = ?, llm_tokens = ?, usd = ?, charged_at = ? WHERE id = ?",
+        (came_to.gpu_seconds, came_to.wall_seconds, came_to.llm_tokens, came_to.usd, clock.now(), id),
+    )
+    _keep(db, {other: holder for other, holder in _holders(db).items() if other != id})
+    told: dict[str, Any] = {name: value for name, value in came_to._asdict().items() if value}
+    events.append(db, "charged", data={"what": what, **told} | ({"why": why} if why else {}))
+
+
+class Orphan(NamedTuple):
+    """A reservation that was charged for a process that is gone."""
+
+    what: str
+    came_to: Amounts
+
+
+def charge_orphans(db: sqlite3.Connection, is_gone: Callable[[Mapping[str, Any]], bool | None]) -> list[Orphan]:
+    """Charge the reservations whose process is gone with the most that they can have come to: of run time the time
+    since, else all where it was asked for, and nothing where it was not. `is_gone` of a process; None: nobody knows."""
+    if db.execute("SELECT 1 FROM ledger WHERE charged_at IS NULL").fetchone() is None:
+        return []
+    found = []
+    with transaction(db):
+        holders = _holders(db)
+        for row in db.execute("SELECT * FROM ledger WHERE charged_at IS NULL ORDER BY id").fetchall():
+            holder, age_s = holders.get(row["id"]), clock.seconds_since(row["created_at"])
+            is_over = is_gone(holder.process) if holder is not None else None
+            if is_over is None:
+                is_over = age_s > row["wall_seconds"] + FORGOTTEN_S
+            if is_over:
+                orphan = Orphan(row["what"], _at_most(row, holder, age_s))
+                _charge(db, row["id"], *orphan, why="its process is gone")
+                found.append(orphan)
+    return found
+
+
+def _at_most(row: sqlite3.Row, holder: Holder | None, age_s: float) -> Amounts:
+    if holder is not None and not holder.is_asked:
+        return Amounts()
+    share = min(1.0, max(0.0, age_s) / row["wall_seconds"]) if row["wall_seconds"] else 1.0
+    return Amounts(row["gpu_seconds"] * share, row["wall_seconds"] * share, 0, row["llm_tokens"], row["usd"])
 
 
 def reserve_attempt(db: sqlite3.Connection, token: str, wish: Wish, *, is_new: bool) -> None:

@@ -8,6 +8,8 @@ import sqlite3
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from workspaces import clean_environment, evo, evo_here, make_command_workspace,
 
 from evo.errors import BudgetSpent
 from evo.files import read_json
+from evo.runner import process
 from evo.store import ledger
 
 ENDLESS = "argv=sh -c 'echo 0.5 > $EVO_CHECKPOINT_DIR/skill.txt; sleep 60'"
@@ -31,9 +34,9 @@ def at_once(workspace: Path, *commands: str) -> list[tuple[int, dict[str, Any]]]
         for words in commands
     ]  # fmt: skip
     answers = []
-    for process in started:
-        out, _ = process.communicate(timeout=120)
-        answers.append((process.returncode, json.loads(out)))
+    for one in started:
+        out, _ = one.communicate(timeout=120)
+        answers.append((one.returncode, json.loads(out)))
     return answers
 
 
@@ -122,18 +125,58 @@ def test_gpu_seconds_are_held_and_a_kill_gives_nothing_back(workspace: Path) -> 
 def test_tokens_and_dollars_are_reserved_before_they_are_spent(db: sqlite3.Connection) -> None:
     """1,000 tokens or one dollar: the call that would pass it is not made, and a charge is made once."""
     caps = ledger.Caps(llm_tokens=1000, usd=1.0)
-    first = ledger.reserve(db, "ideate", ledger.Amounts(llm_tokens=900, usd=0.5), caps=caps)
+    reserve = partial(ledger.reserve, db, "ideate", caps=caps, process=vars(process.current()))
+    first = reserve(ledger.Amounts(llm_tokens=900, usd=0.5))
     with pytest.raises(BudgetSpent, match="900 reserved"):
-        ledger.reserve(db, "ideate", ledger.Amounts(llm_tokens=200), caps=caps)
+        reserve(ledger.Amounts(llm_tokens=200))
     ledger.charge(db, first, ledger.Amounts(llm_tokens=300, usd=0.9))
-    ledger.reserve(db, "ideate", ledger.Amounts(llm_tokens=700, usd=0.1), caps=caps)
+    reserve(ledger.Amounts(llm_tokens=700, usd=0.1))
     with pytest.raises(BudgetSpent, match="US dollars"):
-        ledger.reserve(db, "ideate", ledger.Amounts(usd=0.01), caps=caps)
+        reserve(ledger.Amounts(usd=0.01))
     with pytest.raises(Exception, match="was charged"):
         ledger.charge(db, first, ledger.Amounts())
     with pytest.raises(sqlite3.IntegrityError, match="charged once"):
         db.execute("UPDATE ledger SET llm_tokens = 0 WHERE id = ?", (first,))
     assert ledger.balance(db).left(caps) == {"llm_tokens": 0.0, "usd": pytest.approx(0.0)}
+
+
+def backdate(db: sqlite3.Connection, seconds: float) -> None:
+    """As if all reservations had been made so long ago."""
+    db.execute("DROP TRIGGER ledger_is_charged_once")
+    earlier = (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
+    db.execute("UPDATE ledger SET created_at = ?", (earlier,))
+
+
+@pytest.mark.parametrize("is_gone", [True, False, None], ids=["gone", "at work", "on another machine"])
+@pytest.mark.parametrize("is_asked", [True, False], ids=["asked", "not asked"])
+def test_what_a_dead_process_reserved_is_charged_with_what_it_may_have_cost(
+    db: sqlite3.Connection, is_gone: bool | None, is_asked: bool
+) -> None:
+    """All of a call that had left, nothing of one that had not; of run time what has passed. The living keep theirs."""
+    holder = vars(process.current())
+    call = ledger.reserve(db, "ideate", ledger.Amounts(llm_tokens=900, usd=0.5), caps=ledger.Caps(), process=holder)
+    if is_asked:
+        ledger.ask(db, call)
+    ledger.reserve_time(db, "evaluation", ledger.Wish(ledger.Caps(wall_seconds=1000)), process=holder)
+    backdate(db, 500)
+    found = ledger.charge_orphans(db, lambda _: is_gone)
+    now = ledger.balance(db)
+    if not is_gone:
+        assert (found, now.spent, now.reserved.llm_tokens) == ([], ledger.Amounts(), 900)
+        return
+    assert (now.spent.llm_tokens, now.spent.usd) == ((900, 0.5) if is_asked else (0, 0.0))
+    assert now.spent.wall_seconds == pytest.approx(500, abs=20)
+    assert now.reserved == ledger.Amounts()
+    assert [orphan.what for orphan in found] == ["ideate", "evaluation"]
+
+
+def test_what_nobody_can_look_for_is_charged_a_day_after_it_should_have_ended(db: sqlite3.Connection) -> None:
+    holder = vars(process.current())
+    call = ledger.reserve(db, "ideate", ledger.Amounts(llm_tokens=900), caps=ledger.Caps(), process=holder)
+    ledger.ask(db, call)
+    backdate(db, ledger.FORGOTTEN_S + 60)
+    assert ledger.charge_orphans(db, lambda _: False) == []
+    assert ledger.charge_orphans(db, lambda _: None)[0].came_to.llm_tokens == 900
 
 
 def test_without_a_cap_nothing_is_said(workspace: Path) -> None:

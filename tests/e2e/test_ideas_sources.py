@@ -3,10 +3,14 @@ goes wrong costs nothing but itself, and no cap is passed."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import socket
-from collections.abc import Iterator
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +18,7 @@ import anthropic_stub as stub
 import pytest
 from anthropic_stub import KEY, Anthropic, anthropic_api, proposal
 from papers_stub import DPO, PAPERS, Literature, literature
-from workspaces import evo_apart, make_command_workspace
+from workspaces import clean_environment, evo_apart, make_command_workspace
 
 from evo.domain.idea import RecordedIdea
 from evo.errors import BudgetSpent, NotFound, Refused
@@ -81,6 +85,13 @@ def spent(workspace: Path) -> ledger.Amounts:
         return ledger.balance(session.db).spent
 
 
+def within(seconds: float, is_so: Callable[[], object]) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def test_a_model_researches_then_chooses_among_what_was_found(
     workspace: Path, api: Anthropic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,19 +145,20 @@ def test_a_service_that_is_busy_is_asked_again(workspace: Path, api: Anthropic, 
 
 
 WENT_WRONG: dict[str, tuple[list[Any], str, int | None]] = {
-    "429, for an hour": ([stub.LIMITED_LONG], "429", 0),
+    "429, for an hour": ([stub.LIMITED_LONG], "429: too many requests; it asks for a pause of 3,600 s", 0),
     "529 for good": ([stub.OVERLOADED] * 3, "529", 0),
     "a key that is not accepted": ([stub.DENIED], "401", 0),
     "silence": (["silence"], "ideas.timeout", None),
     "the line cut": (["hang up"], "ConnectionError", None),
-    "another server's page": (["no JSON"], "Messages API", None),
+    "another server's page": (["no JSON"], "Messages API", 0),
     "half a body": (["half a body"], "no JSON", None),
     "a body of nothing": ([(200, {}, {})], "Messages API", None),
     "a refusal": ([stub.REFUSED], "refused", EACH),
     "max_tokens": ([stub.GOOD, stub.CUT], "max_tokens", 2 * EACH),
     "a refused choice": ([stub.GOOD, stub.REFUSED], "refused", 2 * EACH),
     "a choice that nobody makes": ([stub.GOOD, *[stub.OVERLOADED] * 3], "529", EACH),
-    "a full context": ([stub.GOOD, stub.FULL], "model_context_window_exceeded", 2 * EACH),
+    "a full context": ([stub.GOOD, stub.FULL], "(model_context_window_exceeded); shorter pages", 2 * EACH),
+    "a choice that pauses": ([stub.GOOD, stub.PAUSED], "cut short (pause_turn)", 2 * EACH),
     "broken JSON": ([stub.GOOD, stub.BROKEN], "another shape", 2 * EACH),
     "JSON of another shape": ([stub.GOOD, stub.FOREIGN], "another shape", 2 * EACH),
 }
@@ -160,6 +172,7 @@ def test_what_goes_wrong_leaves_the_ideas_of_the_knowledge_base(workspace: Path,
     outcome = asked(workspace)
     assert [one for one in outcome.ideas if one.idea.source == "kb"]
     assert words in outcome.warnings
+    assert ("ideas.max-tokens" in outcome.warnings) == (way == "max_tokens")
     assert KEY not in outcome.warnings
     assert outcome.tokens == cost if cost is not None else outcome.tokens > 1_000_000
     assert (outcome.usd > 0) == (outcome.tokens > 0)
@@ -175,6 +188,53 @@ def test_a_dead_port_costs_nothing(workspace: Path, api: Anthropic, monkeypatch:
     assert "refused" in outcome.warnings
     assert outcome.tokens == 0
     assert outcome.ideas
+
+
+@contextlib.contextmanager
+def asking(workspace: Path, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`evo ideate` in a process of its own, which is gone afterwards."""
+    argv = [sys.executable, "-m", "evo", "ideate", "--brief", "control", "--source", "anthropic"]
+    told = clean_environment(EVO_IDEAS_TIMEOUT="60s", EVO_IDEAS_NETWORK="auto", **environment)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    started = subprocess.Popen(argv, cwd=workspace, env=told, **quiet)
+    try:
+        yield started
+    finally:
+        started.kill()
+        started.wait()
+
+
+def settled(workspace: Path) -> tuple[ledger.Amounts, str]:
+    """What `evo wait` charges for what was left behind, and what it says of it."""
+    before, warnings = spent(workspace), evo_apart("wait", cwd=workspace).document["warnings"]
+    with open_session(workspace, readonly=True) as session:
+        now = ledger.balance(session.db)
+    assert now.reserved == ledger.Amounts()
+    cost = ledger.Amounts(llm_tokens=now.spent.llm_tokens - before.llm_tokens, usd=now.spent.usd - before.usd)
+    return cost, " | ".join(warnings)
+
+
+def test_an_asking_that_was_killed_is_charged_at_its_most(workspace: Path, api: Anthropic) -> None:
+    """It locks no budget: whatever looks next charges what may have been billed."""
+    api.script = ["a long silence"]
+    with asking(workspace, **api.environment) as started:
+        within(30, lambda: api.asked)
+        started.kill()
+    cost, said = settled(workspace)
+    assert cost.llm_tokens > 1_000_000
+    assert cost.usd > 2
+    assert f"ideate: research is charged with {cost.llm_tokens:,} LLM tokens" in said
+
+
+def test_an_asking_that_was_ended_before_its_request_left_costs_nothing(workspace: Path, api: Anthropic) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:  # it takes the call, and says no word of TLS
+        deaf.settimeout(30)
+        address = f"https://127.0.0.1:{deaf.getsockname()[1]}"
+        with asking(workspace, **api.environment | {"ANTHROPIC_BASE_URL": address}) as started, deaf.accept()[0]:
+            started.terminate()
+    cost, said = settled(workspace)
+    assert cost == ledger.Amounts()
+    assert "ideate: research cost nothing" in said
 
 
 def test_a_research_that_pauses_goes_on_where_it_was(workspace: Path, api: Anthropic) -> None:

@@ -1,8 +1,9 @@
 """A language model that reads what was published and proposes: a research call with web search, then a second call
 that may only choose among the references found (citations and structured output exclude each other in one call).
 
-Invariant: every call is reserved before and charged after, at its most where nobody measured it; nothing is retried
-that may have been billed. Whatever goes wrong is a warning and no ideas, and the key is in none of them.
+Invariant: every call is reserved before and charged after: with nothing where no request left this machine or a page
+answered in the service's place, at its most where nobody measured it. Nothing is retried that may have been billed.
+Whatever goes wrong is a warning and no ideas, and the key is in none of them.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from evo.ideas import prices
 from evo.ideas.facts import Facts
 from evo.ideas.sources import briefing
 from evo.ideas.sources.briefing import Candidate
-from evo.ideas.sources.means import Means, Room
+from evo.ideas.sources.means import Means, Purse, Room
+from evo.ideas.web import wait_s
 
 try:
     import anthropic
@@ -41,6 +43,10 @@ _PASSING = (409, 429, 500, 502, 503, 529)
 """Refusals that may pass, and that nothing is billed for."""
 _DONE = ("end_turn", "stop_sequence", "tool_use")
 _CUT = ("max_tokens", "model_context_window_exceeded")
+_WAY_ON = {
+    "max_tokens": "; ideas.max-tokens sets its length",
+    "model_context_window_exceeded": "; shorter pages (mission.md, BACKGROUND.md, PLAN.md) leave it more room",
+}
 
 
 class _Shape(BaseModel):
@@ -80,6 +86,43 @@ class _Failed(Exception):
     """A call that came to nothing, in words for the user."""
 
 
+class _Elsewhere(_Failed):
+    """A page answered, as a login does: the request never reached the service."""
+
+
+class _Wire:
+    """Tells the purse when a request leaves this machine: until then it costs nothing, whatever becomes of us."""
+
+    def __init__(self, purse: Purse) -> None:
+        self.is_asked = False
+        self._purse, self._entry = purse, 0
+
+    def client(self, timeout_s: float | None) -> anthropic.Anthropic:
+        """Whose requests are followed."""
+        http = anthropic.DefaultHttpxClient(event_hooks={"request": [self._follow]})
+        return anthropic.Anthropic(max_retries=0, timeout=timeout_s, http_client=http)
+
+    def open(self, entry: int) -> None:
+        self.is_asked, self._entry = False, entry
+
+    def forget(self, _: RetryCallState) -> None:
+        """What was asked was refused, and is asked again after a pause."""
+        self._tell(is_asked=False)
+
+    def _follow(self, request: Any) -> None:
+        request.extensions["trace"] = self._seen
+
+    def _seen(self, event: str, _: object) -> None:
+        """https://www.encode.io/httpcore/extensions/#trace"""
+        if event.endswith(".send_request_body.started"):
+            self._tell(is_asked=True)
+
+    def _tell(self, *, is_asked: bool) -> None:
+        if is_asked != self.is_asked:
+            self._purse.ask(self._entry, is_asked=is_asked)
+            self.is_asked = is_asked
+
+
 class AnthropicSource:
     name = "anthropic"
 
@@ -87,6 +130,7 @@ class AnthropicSource:
         self.warnings: list[str] = []
         self._means = means
         self._config = means.config
+        self._wire = _Wire(means.purse)
 
     def propose(self, facts: Facts, brief: Brief) -> list[Idea]:
         """BudgetSpent where what is left pays for no answer."""
@@ -95,10 +139,7 @@ class AnthropicSource:
         if not any(os.environ.get(name) for name in KEYS):
             return self._nothing(f"set {KEYS[0]}")
         try:
-            client = anthropic.Anthropic(
-                max_retries=0, timeout=parse_duration(self._config.timeout, name="ideas.timeout")
-            )
-            with client:
+            with self._wire.client(parse_duration(self._config.timeout, name="ideas.timeout")) as client:
                 return self._proposed(client, facts, brief)
         except _Failed as error:
             return self._nothing(str(error))
@@ -158,7 +199,7 @@ class AnthropicSource:
         tokens = self._affordable(request, self._means.purse.room(), searches=0)
         reply = self._call(client, "proposals", request, max_tokens=max(tokens, LEAST_TOKENS), searches=0)
         if reply.stop_reason not in _DONE:
-            raise _Failed(f"its answer was cut short ({reply.stop_reason}); ideas.max-tokens sets its length")
+            raise _Failed(f"its answer was cut short ({reply.stop_reason}){_WAY_ON.get(reply.stop_reason or '', '')}")
         try:
             return AnswerShape.model_validate_json(_text(reply))
         except ValidationError as error:
@@ -183,20 +224,38 @@ class AnthropicSource:
         """One answer, paid for. A refusal is a failure."""
         model, purse = self._config.model, self._means.purse
         most = prices.most(_bytes(request), max_tokens=max_tokens, searches=searches)
-        entry, came_to = purse.reserve(f"ideate: {what}", most, model=model), most
+        entry = purse.reserve(f"ideate: {what}", most, model=model)
+        self._wire.open(entry)
+        came_to: prices.Usage | None = None
         try:
-            reply = _sent(client, {**request, "model": model, "max_tokens": max_tokens, "system": briefing.SYSTEM})
+            reply = self._sent(client, {**request, "model": model, "max_tokens": max_tokens, "system": briefing.SYSTEM})
             came_to = _used(reply)
         except anthropic.APIError as error:
-            came_to = prices.Usage() if _is_free(error) else most
+            came_to = prices.Usage() if _is_free(error) else None
             raise _Failed(_said(error)) from None
-        except anthropic.AnthropicError as error:
+        except (anthropic.AnthropicError, _Elsewhere) as error:
             came_to = prices.Usage()
-            raise _Failed(f"{type(error).__name__}: {str(error)[:200]}") from None
+            raise _Failed(_named(error)) from None
         finally:
-            purse.charge(entry, came_to, model=model)
+            unknown = most if self._wire.is_asked else prices.Usage()
+            purse.charge(entry, unknown if came_to is None else came_to, model=model)
         if reply.stop_reason == "refusal":
             raise _Failed("it refused to answer")
+        return reply
+
+    def _sent(self, client: anthropic.Anthropic, request: dict[str, Any]) -> anthropic.types.Message:
+        tries = Retrying(
+            stop=stop_after_attempt(TRIES), retry=retry_if_exception(_may_pass), wait=_wait_s, reraise=True,
+            before_sleep=self._wire.forget,
+        )  # fmt: skip
+        try:
+            reply: Any = tries(client.messages.create, **request)
+        except json.JSONDecodeError as error:
+            raise _Failed(f"what answered is no JSON: {error.msg}") from None
+        if isinstance(reply, str):
+            raise _Elsewhere("what answered is a page and not the Messages API, so nothing is charged")
+        if not isinstance(reply, anthropic.types.Message) or not _is_metered(reply):
+            raise _Failed("what answered is not the Messages API")
         return reply
 
 
@@ -209,19 +268,14 @@ def _bytes(request: dict[str, Any]) -> int:
     return len(json.dumps([request, briefing.SYSTEM]).encode())
 
 
-def _sent(client: anthropic.Anthropic, request: dict[str, Any]) -> anthropic.types.Message:
-    tries = Retrying(stop=stop_after_attempt(TRIES), retry=retry_if_exception(_may_pass), wait=_wait_s, reraise=True)
-    try:
-        reply: Any = tries(client.messages.create, **request)
-    except json.JSONDecodeError as error:
-        raise _Failed(f"what answered is no JSON: {error.msg}") from None
-    if not isinstance(reply, anthropic.types.Message) or not isinstance(reply.content, list) or not _is_metered(reply):
-        raise _Failed("what answered is not the Messages API")
-    return reply
+def _named(error: Exception) -> str:
+    return str(error) if isinstance(error, _Failed) else f"{type(error).__name__}: {str(error)[:200]}"
 
 
-def _is_metered(reply: anthropic.types.Message) -> bool:
-    """Whether it says what it cost; the client does not check what it is sent."""
+def _is_metered(reply: Any) -> bool:
+    """Whether it says something and what it cost; the client does not check what it is sent."""
+    if not isinstance(reply.content, list):
+        return False
     counts = (getattr(reply.usage, name, None) for name in ("input_tokens", "output_tokens"))
     return all(isinstance(count, int) for count in counts)
 
@@ -240,11 +294,8 @@ def _is_free(error: anthropic.APIError) -> bool:
 
 
 def _asked_wait_s(error: anthropic.APIStatusError) -> float:
-    """Seconds that the service asks for; a date, or no number, is none."""
-    try:
-        return max(0.0, float(error.response.headers.get("retry-after", "")))
-    except ValueError:
-        return 0.0
+    """Seconds that the service asks for, none where it does not."""
+    return wait_s(error.response.headers.get("retry-after", "")) or 0.0
 
 
 def _wait_s(state: RetryCallState) -> float:
@@ -257,7 +308,8 @@ def _said(error: anthropic.APIError) -> str:
     if isinstance(error, anthropic.APITimeoutError):
         return "no answer within ideas.timeout"
     if isinstance(error, anthropic.APIStatusError):
-        return f"HTTP {error.status_code}: {(error.api_message or error.message)[:200]}"
+        pause = f"; it asks for a pause of {asked:,.0f} s" if (asked := _asked_wait_s(error)) >= 1 else ""
+        return f"HTTP {error.status_code}: {(error.api_message or error.message)[:200]}{pause}"
     return f"{type(error).__name__}: {(str(error.__cause__) or error.message)[:200]}"
 
 

@@ -32,6 +32,9 @@ class Purse(Protocol):
     def reserve(self, what: str, most: Usage, *, model: str) -> int:
         """BudgetSpent where it does not fit; Refused where its price cannot be known under a cap on money."""
 
+    def ask(self, entry: int, *, is_asked: bool = True) -> None:
+        """The request is about to leave, and may be billed whatever becomes of this process; or was refused."""
+
     def charge(self, entry: int, came_to: Usage, *, model: str) -> None: ...
 
 

@@ -5,7 +5,7 @@ Invariant: a source is told nothing of held-out; what it costs is in the ledger,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -19,7 +19,9 @@ from evo.ideas.facts import Facts
 from evo.ideas.source import Source
 from evo.ideas.sources.means import Means, Room
 from evo.ideas.web import Web, is_allowed
+from evo.ops.budget import charge_orphans
 from evo.registry import load, names
+from evo.runner import process
 from evo.session import Session
 from evo.store import ledger
 from evo.workspace import recipes
@@ -36,13 +38,15 @@ def library(session: Session) -> Bibliography:
 
 
 class Panel(NamedTuple):
-    """Who is asked beside the rules, and what checks everybody's references."""
+    """Who is asked beside the rules, and what checks everybody's references. `charged`: what was found of earlier
+    askings that ended before they said what they had spent."""
 
     members: list[Source]
     library: Bibliography
+    charged: Sequence[str] = ()
 
     def warnings(self) -> list[str]:
-        return [*(text for one in self.members for text in one.warnings), *self.library.warnings]
+        return [*self.charged, *(text for one in self.members for text in one.warnings), *self.library.warnings]
 
 
 def panel(session: Session, name: str = "", *, is_needed: bool = False) -> Panel:
@@ -55,8 +59,8 @@ def panel(session: Session, name: str = "", *, is_needed: bool = False) -> Panel
     shelf = library(session)
     if chosen == NOBODY:
         return Panel([], shelf)
-    member = _Configured(session, chosen, shelf)
-    return Panel([member.source() if is_needed else member], shelf)
+    member, charged = _Configured(session, chosen, shelf), charge_orphans(session)
+    return Panel([member.source() if is_needed else member], shelf, charged)
 
 
 class _Configured:
@@ -126,9 +130,11 @@ class LedgerPurse:
                 f"the price of {model} is not known, so budget.usd cannot hold it",
                 hint=f"evo config set ideas.model MODEL: prices are known of {', '.join(prices.PRICES)}",
             )
-        return ledger.reserve(
-            self._db, what, ledger.Amounts(llm_tokens=most.tokens, usd=dollars or 0.0), caps=self._caps
-        )
+        amounts = ledger.Amounts(llm_tokens=most.tokens, usd=dollars or 0.0)
+        return ledger.reserve(self._db, what, amounts, caps=self._caps, process=vars(process.current()))
+
+    def ask(self, entry: int, *, is_asked: bool = True) -> None:
+        ledger.ask(self._db, entry, is_asked=is_asked)
 
     def charge(self, entry: int, came_to: prices.Usage, *, model: str) -> None:
         dollars = prices.usd(model, came_to) or 0.0
