@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from evo.domain.experiment import ROOT
 from evo.domain.idea import Idea
-from evo.ideas.facts import Facts, Node, Task
+from evo.ideas.facts import Facts, Node, Task, started_from
 from evo.ideas.novelty import distance_to
 
 Z = 1.96
@@ -34,6 +34,8 @@ FAR = 0.5
 """Distance of settings from which on a result tells less than half."""
 WEIGHT = 4.0
 """Results that the prior's own spread counts for."""
+NEWEST = 200
+"""Results that are looked at."""
 MOST = 0.9
 """Of the room to the end of the range, that a step may be expected to take."""
 
@@ -53,10 +55,12 @@ def expected(facts: Facts, idea: Idea) -> Effect | None:
     below, above = room(facts.task, parent.score)
     if above <= 0:
         return None
-    is_first = parent.id == ROOT
+    recipe = facts.recipes.get(idea.recipe)
+    is_first = started_from(recipe.init_from if recipe is not None else "parent", parent.id) == ROOT
     centre = FIRST_SHARE * min(above, 1.0) if is_first else LATER
     spread, between = (FIRST_SPREAD, FIRST_BETWEEN) if is_first else (TAU, TAU)
-    alike = [node for node in facts.nodes.values() if node.delta is not None and (node.parent == ROOT) == is_first]
+    scored = (node for node in facts.nodes.values() if node.delta is not None)
+    alike = [node for node in scored if (node.weights_of == ROOT) == is_first][-NEWEST:]
     own = [node for node in alike if node.technique == idea.technique]
     told = _steady(own)
     weights = [1 / (node.delta_se**2 + between**2 * (1 + (distance_to(facts, idea, node) / FAR) ** 2)) for node in told]

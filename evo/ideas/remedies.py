@@ -1,13 +1,15 @@
 """What one does about a symptom: settings to move, first the nearest fix, then the way round.
 
 Invariant: a table. `("times", x)` multiplies what the run had, `("tamed", x)` too, and goes halfway (in logarithms) to
-the recipe's default where that is further; a parameter that a recipe lacks is passed over.
+the recipe's default where that is further; `("raised", x)` lowers nothing; `("as halved", name)` grows as that one
+shrinks; `("instead", {a: b})` turns a into b. A parameter that a recipe lacks is passed over.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+SCALED = ("times", "tamed")
 HALF, DOUBLE = ("times", 0.5), ("times", 2.0)
 THIRD = ("times", 1 / 3)
 TAMED = ("tamed", 1 / 3)
@@ -41,7 +43,7 @@ _CLOSER = Remedy(
 )  # fmt: skip
 _ADAPTER = Remedy(
     "a LoRA", "a low-rank change forgets less, and needs less memory",
-    {"method": "lora"}, risks="on much supervised data it lags behind full weights",
+    {"method": ("instead", {"full": "lora"})}, risks="on much supervised data it lags behind full weights",
 )  # fmt: skip
 _ANCHORED = Remedy(
     "a KL penalty of .05", "with none, nothing holds the policy where the reward does not look",
@@ -52,14 +54,20 @@ BY_FAILURE: dict[str, tuple[Remedy, ...]] = {
     "out_of_memory": (
         Remedy(
             "half the batch, twice the accumulation", "the same optimizer step in half the memory",
-            {"batch_size": HALF, "gradient_accumulation": DOUBLE, "gradient_checkpointing": True},
+            {"batch_size": HALF, "gradient_accumulation": ("as halved", "batch_size"), "gradient_checkpointing": True},
             risks="slower",
         ),
         _ADAPTER,
         Remedy(
+            "frozen weights of four bits", "what an adapter rests on takes a quarter of the memory",
+            {"method": ("instead", {"lora": "qlora"})}, risks="slower, and a little less exact",
+        ),
+        Remedy(
             "shorter rows and answers", "activations grow with the length",
             {"max_length": HALF, "max_new_tokens": HALF, "group_size": HALF}, risks="what is cut off is not learnt",
         ),
+        Remedy("see what takes the memory", "where settings are at their least, it is the model or the card",
+               commands=(LOG, "evo doctor")),
     ),
     "timeout": (
         Remedy("half the work", "it ends within its limit", {"epochs": HALF, "prompts": HALF}, risks="it learns less"),
@@ -71,7 +79,7 @@ BY_FAILURE: dict[str, tuple[Remedy, ...]] = {
             {"learning_rate": TAMED, "warmup": 0.2},
         ),
         Remedy("a LoRA in float32", "fewer weights move, in full precision",
-               {"method": "lora", "frozen_precision": "float32"}),
+               {"method": ("instead", {"full": "lora"}), "frozen_precision": "float32"}),
     ),
     "template": (
         Remedy("look at how rows are rendered", "a template that does not fit fails or, worse, teaches the wrong form",
@@ -170,7 +178,7 @@ BY_READING: dict[str, tuple[Remedy, ...]] = {
     "entropy-collapse": (
         Remedy(
             "room upwards", "a higher upper clip lets rare tokens gain weight",
-            {"epsilon_high": 0.4, "temperature": 1.0}, risks="noisier",
+            {"epsilon_high": ("raised", 0.4), "temperature": ("raised", 1.0)}, risks="noisier",
         ),
         _SLOWER,
     ),

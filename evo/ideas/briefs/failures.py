@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 from evo.domain.experiment import ROOT
 from evo.domain.idea import Idea
 from evo.ideas.briefs.literature import SHAPES, feeds
-from evo.ideas.drafting import Draft, idea_of, moved, settings_for, start_of
+from evo.ideas.drafting import RATE, Draft, idea_of, moved, settings_for, start_of
 from evo.ideas.facts import Facts, Node
 from evo.ideas.knowledge import Claim, KnowledgeBase
-from evo.ideas.remedies import BY_FAILURE, BY_READING, FORMAT, LOG, OTHERWISE, Remedy
+from evo.ideas.remedies import BY_FAILURE, BY_READING, FORMAT, LOG, OTHERWISE, SCALED, Remedy
 from evo.ideas.situations import failed, scored, situations
-from evo.ideas.symptoms import is_loss, symptoms, value_of
+from evo.ideas.symptoms import is_lora, is_loss, symptoms, value_of
 
 _NOISE = re.compile(r"0x[0-9a-f]+|/[\w./-]+|\d+(\.\d+)?([eE][+-]?\d+)?")
 _SIGNS = (
@@ -92,7 +92,7 @@ def _gentlest(facts: Facts, group: Cluster) -> Node:
     """Of those by the newest one's recipe, what asked for least of what the first remedy lowers: less was not tried."""
     remedies = BY_FAILURE.get(group.kind, ())
     moves = remedies[0].moves if remedies else {}
-    lowered = [name for name, move in moves.items() if isinstance(move, tuple) and move[1] < 1]
+    lowered = [name for name, move in moves.items() if isinstance(move, tuple) and move[0] in SCALED and move[1] < 1]
     alike = [node for node in group.nodes if node.recipe == group.nodes[0].recipe]
 
     def asked(node: Node) -> list[float]:
@@ -184,12 +184,14 @@ def _words(facts: Facts, node: Node, commands: Iterable[str]) -> list[str]:
 
 def _cooled(facts: Facts, node: Node, remedy: Remedy) -> dict[str, Any]:
     """Its settings; where a LoRA is to take the place of full weights whose rate was too high, at the usual rate."""
-    default = facts.recipes[node.recipe].params.get("learning_rate")
-    rate, usual = value_of(facts, node, "learning_rate"), default.default if default is not None else None
+    default = facts.recipes[node.recipe].params.get(RATE)
+    rate, usual = value_of(facts, node, RATE), default.default if default is not None else None
     is_hot = (bool(node.failure) and kind_of(node) == "nan") or _fell(node)
-    if "method" in remedy.moves and is_hot and isinstance(rate, float) and isinstance(usual, float):
-        return {**node.params, "learning_rate": min(rate, usual)}
-    return node.params
+    if "method" not in remedy.moves or is_lora(node) or not is_hot:
+        return node.params
+    if not isinstance(rate, float) or not isinstance(usual, float):
+        return node.params
+    return {**node.params, RATE: min(rate, usual)}
 
 
 def _can(facts: Facts, recipe: str) -> bool:

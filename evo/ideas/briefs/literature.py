@@ -6,10 +6,11 @@ does; techniques that nothing was tried of come after it, with the reason of the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from evo.domain.idea import Idea
-from evo.ideas.drafting import Draft, idea_of, settings_for, start_of
+from evo.ideas.drafting import Draft, best_of_recipe, idea_of, settings_for, start_of
 from evo.ideas.facts import Facts
 from evo.ideas.knowledge import Claim, KnowledgeBase
 from evo.ideas.novelty import said
@@ -87,13 +88,14 @@ def draft_of(facts: Facts, claim: Claim, now: frozenset[str]) -> Draft | None:
         return _to_write(facts, claim, answers, risks)
     if claim.recipe not in facts.recipes:
         return None
-    if not feeds(facts, facts.recipes[claim.recipe].reward_shape):
-        return _to_write(facts, claim, answers, risks)
-    technique, parent = facts.recipes[claim.recipe].technique, facts.nodes[start_of(facts)]
+    recipe = facts.recipes[claim.recipe]
+    if not feeds(facts, recipe.reward_shape) or (recipe.reward_shape == "pairs" != claim.reward_shape):
+        return _to_write(facts, claim, answers, risks)  # its pairs are the model's own answers, which lie in no file
+    technique, parent = recipe.technique, facts.nodes[start_of(facts)]
     settings = settings_for(facts, claim.recipe, claim.patch)
-    if (parent.recipe, parent.params) == (claim.recipe, settings):
+    changed = _changed(facts, claim, settings)
+    if (parent.recipe, parent.params) == (claim.recipe, settings) or changed is None:
         return None
-    changed = ", ".join(f"{name} {said(value)}" for name, value in (claim.patch or settings).items())
     return Draft(
         title=f"{claim.recipe} with {changed or 'its defaults'}: {claim.id}",
         why=claim.claim,
@@ -106,6 +108,18 @@ def draft_of(facts: Facts, claim: Claim, now: frozenset[str]) -> Draft | None:
         claims=[claim],
         based_on=_based_on(facts, answers),
     )
+
+
+def _changed(facts: Facts, claim: Claim, settings: Mapping[str, Any]) -> str | None:
+    """What of the claim the step sets; where it is the first by this recipe, or the claim names no setting, all that
+    differs from the recipe's defaults. None where nothing of the claim is left to do."""
+    params, like = facts.recipes[claim.recipe].params, best_of_recipe(facts, claim.recipe)
+    before = like.params if like is not None else {}
+    now = {name: settings.get(name, params[name].default) for name in claim.patch if name in params}
+    told = {name: value for name, value in now.items() if value != before.get(name, params[name].default)}
+    if not told and like is not None and claim.patch:
+        return None
+    return ", ".join(f"{name} {said(value)}" for name, value in (told or settings).items())
 
 
 def _to_write(facts: Facts, claim: Claim, answers: str, risks: str) -> Draft | None:
