@@ -19,6 +19,7 @@ from evo.diagnose.outputs import CUT_OFF
 from evo.diagnose.readings import is_wide_gap, saturated_end, saturation_of
 from evo.domain.experiment import ROOT
 from evo.errors import EvoError
+from evo.files import read_json
 from evo.ideas.facts import Facts, Node, RecipeFacts, RewardShape, Task
 from evo.ideas.symptoms import MEMORISED, SUPERVISED
 from evo.ops.checks.diagnose import chance_of, dev_items
@@ -269,14 +270,19 @@ def shapes_of(session: Session, rows: Mapping[str, int]) -> list[RewardShape]:
 
 
 def model_facts(session: Session) -> tuple[str, int]:
-    """`model_type` and the number of parameters, by the files of the base; empty and 0 where there is none."""
+    """`model_type` and the number of parameters, by the files of the base; empty and 0 where they cannot be read."""
     pin = meta.get(session.db, "model_pin") or {}
     folder = Path(pin.get("path", "")) if pin else None
-    if folder is None or not (folder / "config.json").is_file():
+    if folder is None:
         return "", 0
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    try:
+        config = read_json(folder / "config.json")
+        size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    except (EvoError, OSError, RecursionError):  # the last: of a document as deep as no config is
+        return "", 0
+    if not isinstance(config, dict):
+        return "", 0
     width = {"float32": 4, "bfloat16": 2, "float16": 2}.get(str(config.get("torch_dtype") or config.get("dtype")), 4)
-    size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     return str(config.get("model_type", "")), size // width
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ RECALLED = "recalled_lessons"
 MOST_RECALLED = 12
 MOST_HARVESTED = 20
 MOST_SIMILAR = 5
+_BROKEN = (EvoError, sqlite3.Error, OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
+"""What reading files and rows raises that are not what they were written as."""
 
 
 def lessons(session: Session, exp: str | None, *, limit: int = 50, facts: Facts | None = None) -> LessonsView:
@@ -120,7 +123,7 @@ def recall_at_init(root: Path) -> list[LessonView]:
             return []
         try:
             for other in _alive(other for other in store.workspaces(db) if other != str(root)):
-                _harvest(other)
+                copy_context().run(_harvest, other)  # what it may still spend is none of this reply's
             with open_session(root) as session:
                 return _keep(session, db)
         except sqlite3.Error:
@@ -152,8 +155,8 @@ def _alive(roots: Iterable[str]) -> list[Path]:
 
 
 def _harvest(root: Path) -> None:
-    """Workspaces that never asked for lessons have some too; one that is broken is passed over."""
-    with suppress(EvoError, sqlite3.Error, OSError), open_session(root, readonly=True) as session:
+    """Workspaces that never asked for lessons have some too; one that is broken, however it is, is passed over."""
+    with suppress(*_BROKEN), open_session(root, readonly=True) as session:
         if session.layout.root == root:
             share(session)
 
