@@ -3,14 +3,10 @@ goes wrong costs nothing but itself, and no cap is passed."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
 import socket
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +14,7 @@ import anthropic_stub as stub
 import pytest
 from anthropic_stub import KEY, Anthropic, anthropic_api, proposal
 from papers_stub import DPO, PAPERS, Literature, literature
-from workspaces import clean_environment, evo_apart, make_command_workspace
+from workspaces import evo_apart, make_command_workspace
 
 from evo.domain.idea import RecordedIdea
 from evo.errors import BudgetSpent, NotFound, Refused
@@ -83,13 +79,6 @@ def asked(workspace: Path, name: str = "anthropic", *, is_needed: bool = False, 
 def spent(workspace: Path) -> ledger.Amounts:
     with open_session(workspace, readonly=True) as session:
         return ledger.balance(session.db).spent
-
-
-def within(seconds: float, is_so: Callable[[], object]) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_a_model_researches_then_chooses_among_what_was_found(
@@ -188,53 +177,6 @@ def test_a_dead_port_costs_nothing(workspace: Path, api: Anthropic, monkeypatch:
     assert "refused" in outcome.warnings
     assert outcome.tokens == 0
     assert outcome.ideas
-
-
-@contextlib.contextmanager
-def asking(workspace: Path, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-    """`evo ideate` in a process of its own, which is gone afterwards."""
-    argv = [sys.executable, "-m", "evo", "ideate", "--brief", "control", "--source", "anthropic"]
-    told = clean_environment(EVO_IDEAS_TIMEOUT="60s", EVO_IDEAS_NETWORK="auto", **environment)
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    started = subprocess.Popen(argv, cwd=workspace, env=told, **quiet)
-    try:
-        yield started
-    finally:
-        started.kill()
-        started.wait()
-
-
-def settled(workspace: Path) -> tuple[ledger.Amounts, str]:
-    """What `evo wait` charges for what was left behind, and what it says of it."""
-    before, warnings = spent(workspace), evo_apart("wait", cwd=workspace).document["warnings"]
-    with open_session(workspace, readonly=True) as session:
-        now = ledger.balance(session.db)
-    assert now.reserved == ledger.Amounts()
-    cost = ledger.Amounts(llm_tokens=now.spent.llm_tokens - before.llm_tokens, usd=now.spent.usd - before.usd)
-    return cost, " | ".join(warnings)
-
-
-def test_an_asking_that_was_killed_is_charged_at_its_most(workspace: Path, api: Anthropic) -> None:
-    """It locks no budget: whatever looks next charges what may have been billed."""
-    api.script = ["a long silence"]
-    with asking(workspace, **api.environment) as started:
-        within(30, lambda: api.asked)
-        started.kill()
-    cost, said = settled(workspace)
-    assert cost.llm_tokens > 1_000_000
-    assert cost.usd > 2
-    assert f"ideate: research is charged with {cost.llm_tokens:,} LLM tokens" in said
-
-
-def test_an_asking_that_was_ended_before_its_request_left_costs_nothing(workspace: Path, api: Anthropic) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as deaf:  # it takes the call, and says no word of TLS
-        deaf.settimeout(30)
-        address = f"https://127.0.0.1:{deaf.getsockname()[1]}"
-        with asking(workspace, **api.environment | {"ANTHROPIC_BASE_URL": address}) as started, deaf.accept()[0]:
-            started.terminate()
-    cost, said = settled(workspace)
-    assert cost == ledger.Amounts()
-    assert "ideate: research cost nothing" in said
 
 
 def test_a_research_that_pauses_goes_on_where_it_was(workspace: Path, api: Anthropic) -> None:
