@@ -245,7 +245,8 @@ def moved(facts: Facts, recipe: str, patch: Mapping[str, Any], moves: Mapping[st
 def _move(facts: Facts, recipe: RecipeFacts, patch: Mapping[str, Any], name: str, move: tuple[str, Any]) -> Any:
     """None where it leads nowhere from here."""
     way, by = move
-    value, default = _value(recipe, patch, name), recipe.params[name].default
+    value: Any = _value(recipe, patch, name)
+    default: Any = recipe.params[name].default
     if way == "instead":
         other = by.get(value)
         return other if other != "qlora" or facts.task.has_cuda else None
