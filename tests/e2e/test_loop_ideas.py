@@ -4,13 +4,15 @@ is in the ledger, and a service that is away costs the night nothing but its ide
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import anthropic_stub as stub
 import pytest
 from anthropic_stub import OVERLOADED, Anthropic, anthropic_api, proposal
-from looping import journal, make_loop_workspace
+from looping import heartbeat, journal, make_loop_workspace
 from papers_stub import literature
 from workspaces import evo_here
 
@@ -95,6 +97,35 @@ def test_a_service_that_is_away_does_not_end_the_night(api: Anthropic, workspace
     data = events[-1]["data"]
     assert (data["status"], data["experiments"]) == ("completed", 3)
     assert all(pick["outcome"] == "scored" for pick in data["picks"])
+
+
+@pytest.mark.slow
+def test_the_loop_goes_on_while_a_model_thinks(
+    api: Anthropic, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C8, D16: the heart beats, a worker gets moves and its runs are taken in, another one is kept for the answer."""
+    monkeypatch.setattr("evo.ops.loop.driver.BEAT_S", 0.1)
+    monkeypatch.setattr("evo.ops.loop.ask.SOON_S", 0.1)
+    assert evo_here("config set ideas.timeout 30s --json", cwd=workspace).code == 0
+    assert evo_here("run exp_0000 --json", cwd=workspace).code == 0
+    answer, seen = api.answer, []
+
+    def thinks(request: dict[str, Any]) -> stub.Reply:
+        seen.append(heartbeat(workspace)["timestamp"])
+        deadline = time.monotonic() + 20
+        while not (workspace / "experiments.jsonl").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        seen.append(heartbeat(workspace)["timestamp"])
+        return answer(request)
+
+    monkeypatch.setattr(api, "answer", thinks)
+    lines = evo_here(f"{ASK} --workers 2 --json-lines", cwd=workspace)
+    assert lines.code == 0, lines.err
+    events = [json.loads(line) for line in lines.out.splitlines()]
+    told = [(event["event"], event["pick"]["kind"]) for event in events if event.get("pick")]
+    assert told.index(("ended", "move")) < told.index(("picked", "idea")), told
+    assert seen[0] != seen[1], "the heart stood still while the model thought"
+    assert events[-1]["data"]["experiments"] == 3
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from evo.errors import Busy
-from evo.lightdata import dataclass
+from evo.lightdata import dataclass, field
 
 _PAUSE_S = 0.5
 
@@ -27,6 +27,7 @@ class Worker:
     experiment: str
     process: subprocess.Popen[bytes]
     said: Path
+    since: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Done:
     experiment: str
     code: int
     said: Path
+    seconds: float = 0.0
 
 
 class Crew:
@@ -58,8 +60,8 @@ class Crew:
         return not self._workers and not self._again
 
     @property
-    def has_room(self) -> bool:
-        return len(self._workers) + len(self._again) < self.size
+    def room(self) -> int:
+        return self.size - len(self._workers) - len(self._again)
 
     def start(self, k: int, experiment: str, *words: str) -> None:
         """`evo run EXPERIMENT WORDS`, out of reach of the terminal's Ctrl-C."""
@@ -89,7 +91,8 @@ class Crew:
             if code == Busy.exit_code:
                 self._again.append((time.monotonic() + _PAUSE_S, worker.k, worker.experiment, self._words[worker.k]))
             else:
-                done.append(Done(worker.k, worker.experiment, code, worker.said))
+                seconds = time.monotonic() - worker.since
+                done.append(Done(worker.k, worker.experiment, code, worker.said, seconds))
         for entry in [entry for entry in self._again if entry[0] <= time.monotonic()]:
             self._again.remove(entry)
             self.start(entry[1], entry[2], *entry[3])

@@ -11,7 +11,6 @@ import signal
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from typing import Any
 
 from evo.domain.job import ProcessId
@@ -20,6 +19,7 @@ from evo.errors import Busy, EvoError, Refused
 from evo.files import write_text
 from evo.lightdata import dataclass, replace
 from evo.ops.loop import pages, stop
+from evo.ops.loop.ask import refuse_without_means
 from evo.ops.loop.driver import Driver, Tell, Watch
 from evo.ops.loop.grounds import RANGES, grounds, reasons
 from evo.runner import process
@@ -56,7 +56,7 @@ def loop(session: Session, request: LoopRequest, tell: Tell, watch: Watch | None
         tell("over", last, f"loop {last.id} was completed before: {last.reason}; nothing was started", None)
         return last
     if "ideator" in request.said and options.ideator not in ("kb", "none"):
-        import_module("evo.ops.loop.ask").refuse_without_means(session, options.ideator)
+        refuse_without_means(session, options.ideator)
     if not grounds(session, options.recipes):
         raise Refused(f"nothing to try: {reasons(session, options.recipes)}", hint=RANGES.format("NAME"))
     begun = enter(session, request, options, last, tell)

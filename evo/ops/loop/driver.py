@@ -1,7 +1,8 @@
 """One process at one loop: plan, new, run, gate, learn, and a free worker takes the next pick at once.
 
 Invariant: the loop keeps nothing in memory that is not in the store first, so after any kill it goes on where it
-stopped: picks that were planned are made and run, none twice. The heartbeat beats while anything is awaited.
+stopped: picks that were planned are made and run, none twice. The heartbeat beats, and runs that end are taken in,
+while anything is awaited: a run, a model, a page.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from evo.errors import BudgetSpent, Refused
 from evo.lightdata import dataclass, field, replace
 from evo.ops.lifecycle import discard
 from evo.ops.loop import lasting, pages, snapshot, stop
+from evo.ops.loop.ask import Advice
 from evo.ops.loop.crew import Crew
 from evo.ops.loop.grounds import Ground, grounds, reasons
 from evo.ops.loop.pick import IID, Proposal, plan_next
@@ -78,6 +80,9 @@ class Driver:
         runs they stay open, and are tried once more when the loop goes on: their machine may be mended by then."""
         self.told: set[str] = set()
         """Warnings, each of which is said once."""
+        self.advice = Advice(session, begun)
+        self.longest_s = 0.0
+        """Of the runs of this process."""
         self.spent = ""
         self.blocked: Refused | None = None
         self.beaten = self.watched = float("-inf")
@@ -91,6 +96,7 @@ class Driver:
             self.take_up()
             while not (self.crew.is_idle and (self.spent or not self.waiting) and self.has_ended()):
                 for done in self.crew.reap():
+                    self.longest_s = max(self.longest_s, done.seconds)
                     self.end(self.pick(done.k), done)
                 self.fill()
                 self.wait()
@@ -145,6 +151,7 @@ class Driver:
         self.crew.start(0, ROOT)
         while not self.crew.is_idle:
             for done in self.crew.reap():
+                self.longest_s = max(self.longest_s, done.seconds)
                 if experiments.get(self.session.db, ROOT).score_mean is None:
                     raise refused_baseline(done)
             self.wait()
@@ -158,7 +165,10 @@ class Driver:
                 self.publish(pick)
 
     def has_ended(self) -> bool:
-        """Once nothing runs: True by the stop policy. Refused or BudgetSpent where it merely cannot go on."""
+        """Once nothing runs: True by the stop policy. Refused or BudgetSpent where it merely cannot go on. What
+        was asked for is paid for, and its answer is awaited first."""
+        if self.advice.is_under_way:
+            return False
         if self.spent:
             raise BudgetSpent(self.spent, hint="evo budget; raise the cap, then evo loop goes on")
         picks = self.picks()
@@ -175,9 +185,9 @@ class Driver:
 
     def fill(self) -> None:
         """Give every free worker a pick."""
-        while self.waiting and self.crew.has_room and not self.spent:
+        while self.waiting and self.crew.room and not self.spent:
             self.start(self.waiting.pop(0))
-        while self.crew.has_room and not self.spent and not self.blocked:
+        while self.crew.room > self.kept() and not self.spent and not self.blocked:
             picks = self.picks()
             if stop.is_over(self.session, self.loop.options, picks):
                 return
@@ -185,14 +195,20 @@ class Driver:
             if why := stop.stuck(ours):
                 self.blocked = stop.blocked(why, ours, hint="evo next")
                 return
+            if self.advice.ask():
+                continue
             found = self.plan_one(picks)
             if found is not None:
                 self.start(loops.plan(self.session.db, self.loop.id, found.kind, found.plan))
-            elif self.crew.is_idle:
+            elif self.crew.is_idle and not self.advice.is_under_way:
                 why = reasons(self.session, self.loop.options.recipes)
                 self.blocked = Refused(f"blocked: nothing is left to try: {why}", hint="evo next")
             else:
                 return
+
+    def kept(self) -> int:
+        """Workers that wait for ideas."""
+        return self.advice.kept(self.crew.size, longest_s=self.longest_s)
 
     def start(self, pick: Pick) -> None:
         made = make(self.session, self.loop, pick)
@@ -286,12 +302,10 @@ class Driver:
         move = plan_next(self.session, self.loop, picks, known)
         if self.loop.options.policy == IID:
             return move
-        # the knowledge base and its sources
-        found = import_module("evo.ops.loop.ask").asked_idea(self.session, self.loop, known, move)
+        found = self.advice.found(known, move)
         for why in found.problems:
             self.warn_once(why)
-        idea: Proposal | None = found.idea
-        return idea or on_a_miss(self.session, known, picks) or move
+        return found.idea or on_a_miss(self.session, known, picks) or move
 
 
 def on_a_miss(session: Session, known: list[Ground], picks: list[Pick]) -> Proposal | None:
