@@ -2,7 +2,7 @@
 
 `papers`: arXiv number -> (title, abstract, year). `asked`: every path, in order, and when. `broken`: a status for every
 answer, with its headers; or `silence`, `hang up`, `half a body`, or any other text as the page. An id that arXiv cannot
-read costs the whole query, as there.
+read costs the whole query, as there, with the status `refuses`.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ class Literature(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.papers = dict(PAPERS)
         self.repositories = {"huggingface/trl": "Train transformer language models with reinforcement learning."}
+        self.refuses = 400
         self.asked: list[str] = []
         self.when: list[float] = []
         self.broken: tuple[int, dict[str, str]] | str | None = None
@@ -84,7 +85,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif here.broken is not None:
             self._send("text/plain", "away", here.broken[0], here.broken[1])
         elif parts.path == "/arxiv/query" and "99999" in asked.get("id_list", ""):
-            self._send("application/atom+xml", _REFUSED, 400)
+            self._send("application/atom+xml", _REFUSED, here.refuses)
         elif parts.path == "/arxiv/query":
             self._send("application/atom+xml", self._feed(asked))
         elif parts.path == "/api/papers/search":

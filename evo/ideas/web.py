@@ -1,21 +1,20 @@
 """One way out: what the literature sources read over HTTP, with a cache and a pace.
 
 Invariant: nothing is asked where the network is off; a service that did not answer is left alone for a while, by every
-process of this workspace; no key or token is ever sent.
+process of this workspace; only an answer of the service itself is kept; no key or token is ever sent.
 The libraries for arXiv and the hub bound neither time nor pace (docs/decisions/0017-literature-by-plain-http.md).
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from evo.ideas.cache import DAY_S, Cache
@@ -27,6 +26,9 @@ PACES = {"arxiv": 3.0, "github": 1.0}
 """Seconds between two requests; arXiv's terms of use ask for three."""
 MISSING = (400, 401, 404, 410)
 """Statuses that say that there is nothing at an address; 401 is what the hub says of a repository that it lacks."""
+
+
+T = TypeVar("T")
 
 
 class Unreachable(Exception):
@@ -58,11 +60,13 @@ class Web:
         self.is_on = is_on
         self._cache = cache
 
-    def text(self, query: Query) -> str | None:
-        """The page, or None where the service says that there is none. Unreachable."""
+    def read(self, query: Query, parse: Callable[[str], T]) -> T | None:
+        """What `parse` makes of the page, or None where the service says that there is none. Unreachable, also where
+        `parse` raises ValueError: what stands there is not the service's, and its next answer may be."""
         known = self._cache.get(query.url)
         if isinstance(known, dict):
-            return str(known["text"]) if known["is_there"] else None
+            with contextlib.suppress(ValueError):
+                return parse(known["text"]) if known["is_there"] else None
         if not self.is_on:
             raise Unreachable("the network is off")
         place = (urlsplit(query.url).hostname or "") if query.is_foreign else query.service
@@ -70,22 +74,16 @@ class Web:
             raise Unreachable(f"it did not answer a while ago: {away}", is_news=False)
         try:
             with self._turn(query.service):
-                found = self._ask(query, place)
+                text = self._ask(query, place)
         except TimeoutError:
             raise Unreachable("others are asking it") from None
-        hold_s = query.hold_s if found is not None else min(query.hold_s, DAY_S)
-        self._cache.put(query.url, {"is_there": found is not None, "text": found}, hold_s=hold_s)
-        return found
-
-    def json(self, query: Query) -> Any:
-        """The decoded page, or None. Unreachable, also where it is no JSON."""
-        text = self.text(query)
-        if text is None:
-            return None
         try:
-            return json.loads(text)
-        except json.JSONDecodeError:
-            raise Unreachable(f"{query.service} answered with something that is no JSON") from None
+            found = None if text is None else parse(text)
+        except ValueError as error:
+            raise self._away(place, f"it answered with something that {error}") from None
+        hold_s = query.hold_s if text is not None else min(query.hold_s, DAY_S)
+        self._cache.put(query.url, {"is_there": text is not None, "text": text}, hold_s=hold_s)
+        return found
 
     @contextlib.contextmanager
     def _turn(self, service: str) -> Iterator[None]:

@@ -180,7 +180,7 @@ def shelf(folder: Path) -> Bibliography:
 def test_a_turn_is_not_waited_for_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "LONGEST_TURN_S", 0.1)
     with FileLock(tmp_path / "arxiv.lock"), pytest.raises(Unreachable, match="others are asking"):
-        Web(Cache(tmp_path), is_on=True).text(Query("arxiv", "http://127.0.0.1:9/"))
+        Web(Cache(tmp_path), is_on=True).read(Query("arxiv", "http://127.0.0.1:9/"), str)
 
 
 def test_a_page_may_be_anything(server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

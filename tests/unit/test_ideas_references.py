@@ -139,8 +139,9 @@ def test_many_papers_of_arxiv_are_one_request_and_an_answer_is_kept(here: Litera
     assert library(tmp_path, is_on=False).resolved(ideas)[0].references[0].status == "verified"
 
 
-def test_one_number_that_cannot_be_read_does_not_cost_the_others(here: Literature, tmp_path: Path) -> None:
-    wrong = "2912.99999"
+@pytest.mark.parametrize("status", [400, 200])
+def test_one_number_that_cannot_be_read_does_not_cost_the_others(here: Literature, tmp_path: Path, status: int) -> None:
+    here.refuses, wrong = status, "2912.99999"
     ideas = [citing(f"https://arxiv.org/abs/{id}", PAPERS[id][0] if id in PAPERS else "t") for id in (*PAPERS, wrong)]
     found = library(tmp_path).resolved(ideas)
     assert [idea.references[0].status for idea in found] == ["verified", "verified", "not_found"]
@@ -182,8 +183,33 @@ def test_what_a_service_does_not_say_is_not_claimed(
     assert library(tmp_path).resolved([other])[0].references[0].status == "verified"
 
 
+NO_ANSWERS = ["Rate exceeded.", "<html><head><title>Login</title></head></html>", '{"message": "log in"}']
+
+
+@pytest.mark.parametrize("page", NO_ANSWERS)
 @pytest.mark.parametrize(
-    ("header", "seconds"), [("120", 120.0), (" 7 ", 7.0), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0), ("soon", None)]
+    ("url", "title"),
+    [
+        (f"https://arxiv.org/abs/{DPO}", TITLE),
+        (f"https://huggingface.co/papers/{DPO}", TITLE),
+        ("https://github.com/huggingface/trl", "huggingface/trl"),
+    ],
+)
+def test_a_page_in_the_place_of_a_service_is_not_kept(
+    here: Literature, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, title: str, page: str
+) -> None:
+    """HTTP 200 is no sign of an answer; what an earlier evo kept of such pages is not believed either."""
+    monkeypatch.setattr(web, "AWAY_S", 0.0)
+    here.broken = page
+    assert library(tmp_path).resolved([citing(url, title)])[0].references[0].status == "unresolved"
+    Cache(tmp_path).put(f"{here.url}{here.asked[-1]}", {"is_there": True, "text": page}, hold_s=60)
+    here.broken = None
+    assert library(tmp_path).resolved([citing(url, title)])[0].references[0].status == "verified"
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("120", 120.0), ("0.5", 0.5), (" 7 ", 7.0), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0), ("soon", None)],
 )
 def test_a_pause_that_is_asked_for_is_seconds_or_a_date(header: str, seconds: float | None) -> None:
     assert web.wait_s(header) == seconds
@@ -217,7 +243,7 @@ from pathlib import Path
 from evo.ideas import web
 from evo.ideas.cache import Cache
 web.PACES = {"arxiv": 0.3}
-web.Web(Cache(Path(sys.argv[1])), is_on=True).text(web.Query("arxiv", sys.argv[2]))
+web.Web(Cache(Path(sys.argv[1])), is_on=True).read(web.Query("arxiv", sys.argv[2]), str)
 """
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 from urllib.parse import urlencode
 from xml.etree import ElementTree
 
@@ -36,11 +37,11 @@ class Arxiv:
 
     def _records(self, ids: list[str]) -> dict[str, Record | None]:
         """It refuses a whole list for one number that it cannot read: then by halves, until that one stands alone."""
-        entries = self._entries({"id_list": ",".join(ids), "max_results": len(ids)}, hold_s=30 * DAY_S)
-        if entries is None:
+        feed = self._feed({"id_list": ",".join(ids), "max_results": len(ids)}, hold_s=30 * DAY_S)
+        if feed.is_refusal:
             half = len(ids) // 2
             return self._records(ids[:half]) | self._records(ids[half:]) if half else {ids[0]: None}
-        by_id = {entry.url: Record(entry.title, entry.year, entry.code) for entry in entries}
+        by_id = {entry.url: Record(entry.title, entry.year, entry.code) for entry in feed.entries}
         return {id: by_id.get(id) for id in ids}
 
     def search(self, words: str, *, limit: int) -> list[Found]:
@@ -51,22 +52,35 @@ class Arxiv:
             "sortOrder": "descending",
             "max_results": limit,
         }
-        entries = self._entries(asked, hold_s=DAY_S)
-        if entries is None:
-            raise Unreachable("arxiv refused the query")
-        return [entry._replace(url=f"https://arxiv.org/abs/{entry.url}") for entry in entries]
+        feed = self._feed(asked, hold_s=DAY_S)
+        if feed.is_refusal:
+            raise Unreachable("it refused the query")
+        return [entry._replace(url=f"https://arxiv.org/abs/{entry.url}") for entry in feed.entries]
 
-    def _entries(self, asked: Mapping[str, str | int], *, hold_s: float) -> list[Found] | None:
-        """Its entries, with the bare number as `url`; those that report an error have none. None: it refused."""
-        text = self._web.text(Query("arxiv", f"{self._base}?{urlencode({'start': 0, **asked})}", hold_s))
-        if text is None:
-            return None
-        try:
-            root = ElementTree.fromstring(text)
-        except ElementTree.ParseError:
-            raise Unreachable("arxiv answered with something that is no Atom feed") from None
-        entries = [_entry(element) for element in root.iter(f"{_ATOM}entry")]
-        return [entry for entry in entries if entry is not None]
+    def _feed(self, asked: Mapping[str, str | int], *, hold_s: float) -> _Feed:
+        address = f"{self._base}?{urlencode({'start': 0, **asked})}"
+        return self._web.read(Query("arxiv", address, hold_s), _feed_of) or _Feed([], is_refusal=True)
+
+
+class _Feed(NamedTuple):
+    """`entries` with the bare number as `url`. It refuses with HTTP 400, or with an entry that is its error."""
+
+    entries: list[Found]
+    is_refusal: bool
+
+
+def _feed_of(text: str) -> _Feed:
+    try:
+        root = ElementTree.fromstring(text)
+    except ElementTree.ParseError:
+        raise ValueError("is no Atom feed") from None
+    if root.tag != f"{_ATOM}feed":
+        raise ValueError("is no Atom feed")
+    elements = list(root.iter(f"{_ATOM}entry"))
+    if any("/api/errors" in (one.findtext(f"{_ATOM}id") or "") for one in elements):
+        return _Feed([], is_refusal=True)
+    found = (_entry(element) for element in elements)
+    return _Feed([entry for entry in found if entry is not None], is_refusal=False)
 
 
 def _entry(element: ElementTree.Element) -> Found | None:

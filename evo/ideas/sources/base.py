@@ -6,8 +6,9 @@ and an address where there is nothing is None.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from evo.ideas.references import Record
 from evo.ideas.web import Web
@@ -34,3 +35,19 @@ class Literature(Protocol):
 
     def search(self, words: str, *, limit: int) -> list[Found]:
         """Papers on these words, as the service orders them."""
+
+
+def row_of(text: str) -> dict[str, Any]:
+    """A page that is one JSON object. ValueError."""
+    row = json_of(text)
+    if not isinstance(row, dict):
+        raise ValueError("is no JSON object")
+    return row
+
+
+def json_of(text: str) -> Any:
+    """ValueError, in words that follow `something that`."""
+    try:
+        return json.loads(text)
+    except (json.JSONDecodeError, RecursionError):
+        raise ValueError("is no JSON") from None

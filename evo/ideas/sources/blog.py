@@ -28,8 +28,7 @@ class Blog:
         return []
 
     def _record(self, url: str) -> Record | None:
-        text = self._web.text(Query("blog", url, is_foreign=True))
-        title = _title(text or "")
+        title = self._web.read(Query("blog", url, is_foreign=True), _title)
         return Record(title) if title else None
 
 

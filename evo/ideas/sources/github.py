@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from typing import Any
 
 from evo.ideas.references import Record
-from evo.ideas.sources.base import Found
+from evo.ideas.sources.base import Found, row_of
 from evo.ideas.web import Query, Web
 
 
@@ -25,9 +26,16 @@ class GitHub:
         return []
 
     def _record(self, id: str) -> Record | None:
-        row = self._web.json(Query("github", f"{self._base}/repos/{id}"))
-        if not isinstance(row, dict) or not row.get("full_name"):
+        row = self._web.read(Query("github", f"{self._base}/repos/{id}"), _repository)
+        if row is None:
             return None
         title = f"{row['full_name']}: {row.get('description') or ''}"
         created = str(row.get("created_at") or "")[:4]
         return Record(title, int(created) if created.isdigit() else 0, str(row.get("html_url") or ""))
+
+
+def _repository(text: str) -> dict[str, Any]:
+    row = row_of(text)
+    if not row.get("full_name"):
+        raise ValueError("is no repository")
+    return row

@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 
 from evo.ideas.cache import DAY_S
 from evo.ideas.references import Record
-from evo.ideas.sources.base import Found
-from evo.ideas.web import Query, Unreachable, Web
+from evo.ideas.sources.base import Found, json_of, row_of
+from evo.ideas.web import Query, Web
 
 
 class HuggingFace:
@@ -24,24 +24,38 @@ class HuggingFace:
         return {id: self._record(id) for id in sorted(set(ids))}
 
     def search(self, words: str, *, limit: int) -> list[Found]:
-        rows = self._json(f"papers/search?{urlencode({'q': words, 'limit': limit})}", hold_s=DAY_S)
-        if not isinstance(rows, list):
-            raise Unreachable("huggingface answered with something that is no list of papers")
+        asked = urlencode({"q": words, "limit": limit})
+        rows = self._web.read(self._query(f"papers/search?{asked}", hold_s=DAY_S), _rows) or []
         found = [_paper(row.get("paper") or row) for row in rows if isinstance(row, dict)]
         return [paper for paper in found if paper is not None][:limit]
 
     def _record(self, id: str) -> Record | None:
-        row = self._json(id, hold_s=30 * DAY_S)
-        if not isinstance(row, dict):
-            return None
-        if id.startswith("papers/"):
-            paper = _paper(row)
-            return Record(paper.title, paper.year, paper.code) if paper else None
-        name = str(row.get("id") or row.get("modelId") or "")
-        return Record(name, _year(row.get("createdAt")), f"https://huggingface.co/{name}") if name else None
+        return self._web.read(self._query(id), _paper_record if id.startswith("papers/") else _repository_record)
 
-    def _json(self, path: str, *, hold_s: float) -> Any:
-        return self._web.json(Query("huggingface", f"{self._base}/api/{path}", hold_s))
+    def _query(self, path: str, *, hold_s: float = 30 * DAY_S) -> Query:
+        return Query("huggingface", f"{self._base}/api/{path}", hold_s)
+
+
+def _rows(text: str) -> list[Any]:
+    rows = json_of(text)
+    if not isinstance(rows, list):
+        raise ValueError("is no list of papers")
+    return rows
+
+
+def _paper_record(text: str) -> Record:
+    paper = _paper(row_of(text))
+    if paper is None:
+        raise ValueError("is no paper")
+    return Record(paper.title, paper.year, paper.code)
+
+
+def _repository_record(text: str) -> Record:
+    row = row_of(text)
+    name = str(row.get("id") or row.get("modelId") or "")
+    if not name:
+        raise ValueError("is no repository")
+    return Record(name, _year(row.get("createdAt")), f"https://huggingface.co/{name}")
 
 
 def _paper(row: dict[str, Any]) -> Found | None:
