@@ -1,6 +1,7 @@
 """What a view is drawn with: lines and tables, plain in a pipe, styled by rich on a terminal.
 
 Invariant: the words are the same in both; rich is imported only when standard output is a terminal that has colours.
+Text that a model, a log, a page or a user wrote cannot steer the terminal: control characters are shown, not sent.
 """
 
 from __future__ import annotations
@@ -38,6 +39,22 @@ class Table:
 
 
 Block = Text | Table
+_HARMLESS = frozenset("\t\u00a0\u200c\u200d\u202f\u3000")
+"""Blanks and joiners that scripts are written with."""
+
+
+def printable(text: str) -> str:
+    """`text` with control characters, also those that turn the writing direction, as visible escapes; tabs stay."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in _HARMLESS else ascii(c)[1:-1] for c in text)
+
+
+def printable_lines(text: str) -> str:
+    """The same for text of several lines."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 WIDTH_IN_A_PIPE = 120
 
 
@@ -66,8 +83,8 @@ def plain_text(blocks: Iterable[Block]) -> str:
 
 def _plain_lines(block: Block) -> list[str]:
     if isinstance(block, Text):
-        return [block.text + (f"  {block.note}" if block.note else "")]
-    rows = [list(block.columns)] + [[c.text if isinstance(c, Cell) else c for c in row] for row in block.rows]
+        return [printable(block.text + (f"  {block.note}" if block.note else ""))]
+    rows = [list(block.columns)] + [[_words(cell) for cell in row] for row in block.rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(block.columns))]
 
     def line(row: Sequence[str]) -> str:
@@ -80,6 +97,10 @@ def _plain_lines(block: Block) -> list[str]:
     return [line(row) for row in rows]
 
 
+def _words(cell: str | Cell) -> str:
+    return printable(cell.text if isinstance(cell, Cell) else cell)
+
+
 def _print_rich(blocks: Iterable[Block], stream: TextIO) -> None:
     from rich.console import Console
     from rich.table import Table as RichTable
@@ -88,9 +109,9 @@ def _print_rich(blocks: Iterable[Block], stream: TextIO) -> None:
     console = Console(file=stream, highlight=False, width=width())
     for block in blocks:
         if isinstance(block, Text):
-            line = RichText(block.text, style=block.style)
+            line = RichText(printable(block.text), style=block.style)
             if block.note:
-                line.append(f"  {block.note}", style="dim")
+                line.append(f"  {printable(block.note)}", style="dim")
             console.print(line, soft_wrap=True)
             continue
         table = RichTable(box=None, header_style="dim", pad_edge=False)
@@ -99,5 +120,5 @@ def _print_rich(blocks: Iterable[Block], stream: TextIO) -> None:
             justify = "right" if title in block.right else "left"
             table.add_column(title, justify=justify, no_wrap=index != last, overflow="ellipsis")  # type: ignore[arg-type]
         for row in block.rows:
-            table.add_row(*(RichText(c.text, style=c.style) if isinstance(c, Cell) else RichText(c) for c in row))
+            table.add_row(*(RichText(_words(c), style=c.style if isinstance(c, Cell) else "") for c in row))
         console.print(table)

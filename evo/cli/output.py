@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from evo.cli.blocks import Block, Text, print_blocks
+from evo.cli.blocks import Block, Text, print_blocks, printable_lines
 from evo.domain.views import Reply, as_data
 from evo.errors import EvoError
 
@@ -95,7 +95,13 @@ def say(text: str) -> None:
 
 
 def warn(text: str) -> None:
-    sys.stderr.write(text.rstrip("\n") + "\n")
+    sys.stderr.write(printable_lines(text.rstrip("\n")) + "\n")
+
+
+def json_text(document: Any) -> str:
+    """One line of JSON in which nothing steers a terminal; a reader of JSON sees no difference."""
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False)
+    return text if text.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
 def budget_left() -> dict[str, dict[str, float]] | None:
@@ -113,7 +119,7 @@ def _say_budget() -> None:
 
 
 def _print_json(document: dict[str, Any]) -> None:
-    say(json.dumps(document, ensure_ascii=False, allow_nan=False))
+    say(json_text(document))
 
 
 def _error(error: EvoError) -> dict[str, str]:

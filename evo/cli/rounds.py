@@ -6,7 +6,6 @@ plain line every ten minutes.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -14,7 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from evo.cli.output import say, warn
+from evo.cli.blocks import printable_lines
+from evo.cli.output import json_text, say, warn
 from evo.cli.progress import Words
 from evo.domain.loop import Loop, Pick
 from evo.domain.views import as_data
@@ -62,7 +62,7 @@ class MomentWords:
 
 class _JsonLines:
     def tell(self, event: str, loop: Loop, message: str, pick: Pick | None) -> None:
-        say(json.dumps(as_data(event_view(event, loop, message, pick)), ensure_ascii=False, allow_nan=False))
+        say(json_text(as_data(event_view(event, loop, message, pick))))
         sys.stdout.flush()
 
     def watch(self, moment: Moment) -> None:
@@ -98,7 +98,8 @@ class _Screen:
             warn(message)
             return
         style = "bold" if pick is not None and pick.told.get("is_best") else None
-        self._status.console.print(message, style=style, markup=False, highlight=False, soft_wrap=True)
+        line = printable_lines(message)
+        self._status.console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
 
     def watch(self, moment: Moment) -> None:
         from rich.console import Console

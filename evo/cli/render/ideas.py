@@ -46,8 +46,10 @@ def idea(view: IdeaDetailView) -> list[Block]:
 
 def _idea(view: IdeaDetailView) -> Iterator[Block]:
     came_of_it = f"{view.state}{f' as {view.experiment}' if view.experiment else ''}"
-    yield Text(f"{view.id}. {view.title}", style="bold", note=f"{came_of_it}, {view.brief}, by {view.source}")
-    yield Text(f"  {view.hypothesis}")
+    yield Text(
+        f"{view.id}. {words.one_line(view.title)}", style="bold", note=f"{came_of_it}, {view.brief}, by {view.source}"
+    )
+    yield Text(f"  {words.one_line(view.hypothesis)}")
     yield Text(f"  {_step(view)}   {_effect(view)}")
     lines = {
         "from": view.parent or "where the policy branches",

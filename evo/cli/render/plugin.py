@@ -23,4 +23,4 @@ def armed(view: ArmedView) -> list[Block]:
 
 
 def hook(view: HookView) -> list[Block]:
-    return [Text(json.dumps(view.output, ensure_ascii=False))] if view.output else []
+    return [Text(json.dumps(view.output))] if view.output else []

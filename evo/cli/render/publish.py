@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from evo.cli.blocks import Block, Text
-from evo.cli.render import words
 
 if TYPE_CHECKING:
     from evo.domain.publish_views import CardView, ExportView, PushView
@@ -29,4 +28,4 @@ def card(view: CardView) -> list[Block]:
     if view.path is not None:
         note = "" if view.certified else "UNCERTIFIED"
         return [Text(f"the card of {view.id} is in {view.path}", "bold", note)]
-    return [Text(words.printable(line)) for line in view.text.rstrip("\n").split("\n")]
+    return [Text(line) for line in view.text.rstrip("\n").split("\n")]

@@ -27,7 +27,7 @@ def diff(view: DiffView) -> list[Block]:
         blocks.append(Text("nothing differs"))
     if view.text:
         blocks.append(Text(""))
-        blocks += [Text(words.printable(line), style=DIFF_STYLES.get(line[:1], "")) for line in view.text.split("\n")]
+        blocks += [Text(line, style=DIFF_STYLES.get(line[:1], "")) for line in view.text.split("\n")]
     if view.truncated:
         blocks.append(Text("… there is more", style="dim", note="--limit"))
     return blocks
@@ -37,7 +37,7 @@ def log(view: LogView) -> list[Block]:
     if not view.lines:
         return [Text(f"the {view.kind} log of {view.experiment}, attempt {view.attempt}, is empty", note=view.path)]
     blocks: list[Block] = [Text("… there is more above", style="dim", note=view.path)] if view.truncated else []
-    return blocks + [Text(words.printable(line)) for line in view.lines]
+    return blocks + [Text(line) for line in view.lines]
 
 
 def events(view: EventLogView) -> list[Block]:

@@ -9,15 +9,9 @@ import re
 from datetime import datetime
 
 from evo.cli.blocks import Cell
+from evo.cli.blocks import printable as printable
 from evo.cli.live.palette import MARKS, RUNNING, Z_95, number, signed
 from evo.domain.views import IntervalView, ScoreView
-
-
-def printable(text: str) -> str:
-    """`text` with control characters, also those that turn the writing direction, as visible escapes; tabs stay."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() or c == "\t" else ascii(c)[1:-1] for c in text)
 
 
 def one_line(text: str | None, *, most: int = 100_000) -> str:
