@@ -52,6 +52,7 @@ def made(id: str, given: dict[str, Any], known: dict[str, Node], *, base: float)
         "delta_se": SE,
         "shrunken": gain,
         "gpu_seconds": 60.0,
+        "further": 43,
     }
     return Node(id=id, parent=parent.id, depth=parent.depth + 1, recipe=recipe, **(facts | _without(given)))
 

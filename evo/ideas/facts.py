@@ -116,6 +116,8 @@ class Node:
     """What it started from: `parent`, `base`, or an experiment."""
     updated_at: str = ""
     """When its newest fact came in."""
+    further: int | None = None
+    """The seed that a further run of it would take; None where evo runs none."""
 
     @property
     def weights_of(self) -> str:

@@ -65,6 +65,15 @@ def failures(db: sqlite3.Connection) -> dict[str, Ended]:
     return {row[0]: Ended(row[2] or row[1], row[3]) for row in rows if row[1] not in (None, "ok")}
 
 
+def further_seeds(db: sqlite3.Connection) -> dict[str, int]:
+    """By experiment that evo trains itself: the lowest seed above all that it was tried with."""
+    rows = db.execute(
+        "SELECT e.id, 1 + coalesce(max(a.seed), e.seed) FROM experiment e LEFT JOIN attempt a ON a.experiment = e.id"
+        " WHERE e.number > 0 AND e.origin = '' GROUP BY e.id"
+    )
+    return dict(rows.fetchall())
+
+
 def finding_kinds(db: sqlite3.Connection) -> dict[str | None, list[str]]:
     """Experiment (None: the tree as a whole) -> kinds of its open findings; what was said of a plan is no result."""
     found: dict[str | None, list[str]] = {}

@@ -13,6 +13,7 @@ from workspaces import evo, new, skilled
 from evo.beliefs import form_beliefs
 from evo.domain.loop import LoopOptions, Plan
 from evo.evidence import contenders
+from evo.ops.ideas.facts import facts_of
 from evo.ops.loop.driver import Driver
 from evo.ops.loop.pick import Proposal, further_seed
 from evo.session import Session, open_session
@@ -78,3 +79,8 @@ def test_one_that_was_refused_or_failed_is_planned_no_more_and_discards_nothing(
     loops.finish(session.db, failed, "failed", {})
     assert further_seed(session, form_beliefs(session), WORSE, driver.picks()) is None
     loops.end(session.db, loop, "stopped", "")
+
+
+def test_a_control_names_a_seed_that_no_run_has_had(session: Session) -> None:
+    nodes = facts_of(session).nodes
+    assert [nodes[name].further for name in ("exp_0000", "exp_0001", "exp_0002")] == [None, 44, None]

@@ -199,6 +199,8 @@ def test_the_best_of_many_equal_runs_is_repeated_before_anything_is_built_on_it(
     facts = tree(task("demonstrations"), *runs, {"gain": 0.018, "params": {"epochs": 9.0}})
     assert fitting_brief(facts) == ("control", "the best may be luck")
     assert ideas_for(facts)[0].commands == ["evo run exp_0006 --seed 43"]
+    adopted = tree(task("demonstrations"), *runs, {"gain": 0.018, "params": {"epochs": 9.0}, "further": None})
+    assert not any("--seed" in command for idea in ideas_for(adopted) for command in idea.commands)
     clear = tree(task("demonstrations"), *runs, {"gain": 0.08, "params": {"epochs": 9.0}})
     assert fitting_brief(clear).brief == "frontier_extrapolation"
 

@@ -20,7 +20,6 @@ from evo.lightdata import replace
 
 FILES = {"demonstrations": "data/train.jsonl", "pairs": "data/preferences.jsonl", "corpus": "data/corpus"}
 """Where rows of each shape lie."""
-SEED = 43
 SAMPLES = 8
 
 
@@ -35,12 +34,12 @@ def propose(facts: Facts, base: KnowledgeBase) -> list[Idea]:
 def _all(facts: Facts, base: KnowledgeBase, now: frozenset[str]) -> Iterator[Draft | None]:
     if is_near_perfect(facts):
         yield _harder(facts)
-    if pair := overlap(facts):
+    if (pair := overlap(facts)) and any(each.further is not None for each in pair):
         one, other = pair
         yield Draft(
             f"another seed of {one.id} and {other.id}", "dev cannot tell the two apart; two runs of each can",
             "control", parent=one.id, answers="overlapping-best", risks="their order turns round",
-            commands=[f"evo run {one.id} --seed {SEED}", f"evo run {other.id} --seed {SEED}"],
+            commands=[f"evo run {each.id} --seed {each.further}" for each in pair if each.further is not None],
             claims=_about(base, "sober-seeds"), based_on=[one.id, other.id],
         )  # fmt: skip
     if "leak-suspected" in now:
@@ -107,11 +106,11 @@ def _examples() -> Draft:
 
 def _seed(facts: Facts, base: KnowledgeBase) -> Draft | None:
     best = next((node for node in candidates(facts) if (node.gain or 0.0) > 0), None)
-    if best is None:
+    if best is None or best.further is None:
         return None
     return Draft(
         f"another seed of {best.id}", f"{best.id} is the best of {len(candidates(facts))}, and was one draw",
-        "control", parent=best.id, commands=[f"evo run {best.id} --seed {SEED}"],
+        "control", parent=best.id, commands=[f"evo run {best.id} --seed {best.further}"],
         risks="the second run does not gain", claims=_about(base, "sober-seeds"), based_on=[best.id],
     )  # fmt: skip
 

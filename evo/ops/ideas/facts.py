@@ -104,6 +104,7 @@ def nodes_of(session: Session, recipes: Mapping[str, RecipeFacts]) -> dict[str, 
     epoch, metric = session.epoch, session.metric
     shrunken = _shrunken(session) if rows[ROOT].score_mean is not None else {}
     forgetful = _forgetful(session, rows)
+    further = whole.further_seeds(session.db)
     found: dict[str, Node] = {}
     for row in rows.values():
         is_now = row.epoch is not None and row.epoch == epoch
@@ -118,6 +119,7 @@ def nodes_of(session: Session, recipes: Mapping[str, RecipeFacts]) -> dict[str, 
             parent=row.parent,
             depth=0 if row.parent is None else found[row.parent].depth + 1,
             state=row.state,
+            further=further.get(row.id),
             recipe=row.recipe,
             technique=row.technique,
             params=_changed(row, recipes.get(row.recipe)),
