@@ -13,7 +13,7 @@ from workspaces import evo, make_command_workspace, new, skilled, write_gold
 
 from evo.ops.ideas.facts import model_facts
 from evo.ops.ideas.lessons import recall_at_init
-from evo.session import open_session
+from evo.session import budget_left, open_session
 from evo.store import meta
 
 
@@ -85,6 +85,7 @@ def test_init_beside_a_broken_workspace(two: tuple[Path, Path], tmp_path: Path) 
     gold = write_gold(tmp_path / "gold.jsonl", 60)
     (tmp_path / "score.py").write_text("")
     words = f"init ws --template command --gold {gold} --eval-files score.py --eval-command".split()
+    budget_left()  # of the session above, in this same process
     done = evo(*words, "python score.py", cwd=tmp_path)
     assert done.code == 0, done.err
     assert "budget" not in done.document
