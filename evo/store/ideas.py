@@ -1,7 +1,7 @@
 """Ideas as rows: open, taken into an experiment, dropped, or refuted by its outcome.
 
-Invariant: the same step from the same parent is one idea, whoever proposes it and however often; a taken idea is
-linked to its experiment, and stays so.
+Invariant: the same step from the same parent is one idea, whoever proposes it and however often, and its references
+are as they were judged last; a taken idea is linked to its experiment, and stays so.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ import sqlite3
 from collections.abc import Iterable
 
 from evo import clock
-from evo.domain.idea import Idea, IdeaState, RecordedIdea, Reference
+from evo.domain.idea import Idea, IdeaState, RecordedIdea, Reference, ReferenceStatus
 from evo.errors import NotFound, Refused
 from evo.files import sha256_json
+from evo.lightdata import replace
 from evo.store import events
 from evo.store.db import transaction
 from evo.validation import plain, restore
 
+MOST_REFERENCES = 8
+_WRONG: frozenset[ReferenceStatus] = frozenset({"mismatch", "not_found"})
 _MOVES: dict[IdeaState, frozenset[IdeaState]] = {
     "open": frozenset({"taken", "dropped", "refuted"}),
     "taken": frozenset({"refuted"}),
@@ -32,7 +35,8 @@ def fingerprint(idea: Idea) -> str:
 
 
 def add(db: sqlite3.Connection, ideas: Iterable[Idea]) -> list[RecordedIdea]:
-    """Record them, all or none, in order; one that is known already is returned as it stands."""
+    """Record them, all or none, in order; one that is known already is returned as it stands, with its references as
+    they are judged now."""
     with transaction(db):
         at = clock.now()  # one asking has one time
         return [_add(db, idea, at=at) for idea in ideas]
@@ -46,9 +50,25 @@ def _add(db: sqlite3.Connection, idea: Idea, *, at: str) -> RecordedIdea:
     ).fetchone()
     if row is None:
         row = db.execute("SELECT * FROM idea WHERE fingerprint = ?", (fingerprint(idea),)).fetchone()
-    else:
-        events.append(db, "idea", data={"idea": row["id"], "brief": idea.brief, "title": idea.title})
+        return _met_again(db, _recorded(row), idea.references)
+    events.append(db, "idea", data={"idea": row["id"], "brief": idea.brief, "title": idea.title})
     return _recorded(row)
+
+
+def _met_again(db: sqlite3.Connection, known: RecordedIdea, cited: list[Reference]) -> RecordedIdea:
+    """Its references judged anew, and what is cited for it now. A new one that leads elsewhere is told, and not kept:
+    the idea has stood without it."""
+    now = {(one.url, one.title): one for one in cited}
+    kept = []
+    for one in known.idea.references:
+        again = now.pop((one.url, one.title), one)
+        kept.append(one if again.status == "unresolved" else again)
+    wrong = [one for one in now.values() if one.status in _WRONG]
+    kept = [*kept, *(one for one in now.values() if one.status not in _WRONG)][:MOST_REFERENCES]
+    if kept != known.idea.references:
+        body = json.dumps(plain(replace(known.idea, references=kept)), allow_nan=False)
+        db.execute("UPDATE idea SET body = ? WHERE id = ?", (body, known.id))
+    return replace(known, idea=replace(known.idea, references=[*kept, *wrong]))
 
 
 def get(db: sqlite3.Connection, id: int) -> RecordedIdea:

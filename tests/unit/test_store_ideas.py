@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from typing import Any
 
 import pytest
 from growing import planted
@@ -35,6 +36,29 @@ def test_the_same_step_is_one_idea_whatever_its_words(db: sqlite3.Connection) ->
     assert again == known
     other = [replace(BETA, parent="exp_0001"), replace(BETA, patch={"beta": 0.2}), PASS_AT_K]
     assert len({idea.id for idea in ideas.add(db, other)} | {known.id}) == 4
+
+
+def test_references_are_as_they_were_judged_last(db: sqlite3.Connection) -> None:
+    """What could not be asked about once is verified the next time; an answer is not lost when nobody answers."""
+    asleep, other = replace(PAPER, status="unresolved"), replace(PAPER, url="https://arxiv.org/abs/2402.01306")
+    (known,) = ideas.add(db, [replace(BETA, references=[asleep])])
+    for now, then in [(PAPER, "verified"), (asleep, "verified"), (replace(PAPER, status="mismatch"), "mismatch")]:
+        (again,) = ideas.add(db, [replace(BETA, references=[now])])
+        assert again == ideas.get(db, known.id)
+        assert [one.status for one in again.idea.references] == [then]
+    (again,) = ideas.add(db, [replace(BETA, references=[other])])
+    assert (
+        ideas.get(db, known.id).idea.references == again.idea.references == [replace(PAPER, status="mismatch"), other]
+    )
+
+
+@pytest.mark.parametrize("status", ["mismatch", "not_found"])
+def test_a_later_citation_that_is_wrong_is_told_and_does_not_stick(db: sqlite3.Connection, status: Any) -> None:
+    wrong = replace(PAPER, title="Quite another paper", status=status)
+    (known,) = ideas.add(db, [BETA])
+    (again,) = ideas.add(db, [replace(BETA, references=[wrong])])
+    assert again.idea.references == [PAPER, wrong]
+    assert ideas.get(db, known.id).idea.references == [PAPER]
 
 
 def test_a_taken_idea_is_linked_and_stays_so(db: sqlite3.Connection) -> None:
