@@ -10,7 +10,7 @@ from evo.cli.options import leaf
 from evo.domain.idea_views import IdeasView
 from evo.domain.views import Hint, Reply
 from evo.ops.ideas.facts import training_rows
-from evo.ops.ideas.ideate import brief_for, ideate, parse_brief
+from evo.ops.ideas.ideate import ideate, ideate_fitting, parse_brief
 from evo.ops.ideas.sources import panel
 from evo.ops.ideas.views import idea_view
 from evo.session import open_session
@@ -38,9 +38,11 @@ def ideate_(
     """
     chosen = None if brief is None else parse_brief(brief)
     with open_session() as session:
-        name, why = (chosen, "asked for") if chosen is not None else brief_for(session)
         asked = panel(session, source, is_needed=bool(source))
-        found = ideate(session, name, k, asked=asked)
+        if chosen is None:
+            (name, why), found = ideate_fitting(session, k, asked=asked)
+        else:
+            name, why, found = chosen, "asked for", ideate(session, chosen, k, asked=asked)
         path = str(session.layout.reports / "ideas.jsonl")
         has_data = bool(training_rows(session))
     view = IdeasView([idea_view(one) for one in found], brief=name, why=why, path=path)

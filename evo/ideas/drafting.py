@@ -185,12 +185,13 @@ def best_of_recipe(facts: Facts, recipe: str) -> Node | None:
 
 
 def bounded(recipe: RecipeFacts, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Known parameters, numbers within their ranges and of their type, groups whole; what is at its default is left
-    out."""
+    """Known parameters, numbers within their ranges and of their type, groups whole; what is at its default, or of an
+    adapter where there is none, is left out."""
     found = {}
+    is_full = _value(recipe, settings, "method") == "full"
     for name, value in _in_whole_groups(recipe, settings).items():
         spec = recipe.params.get(name)
-        if spec is None:
+        if spec is None or (is_full and name.startswith("lora_")):
             continue
         kept = within(spec, value)
         if kept is not None and kept != spec.default:

@@ -107,7 +107,7 @@ SITUATIONS = frozenset(
     {
         *("demonstrations", "pairs", "verifiable", "scorer", "rubric", "tool-calls", "code", "teacher"),  # the task
         *("few-examples", "many-examples", "noisy-labels", "multi-reward", "small-dev", "leak-suspected"),  # the data
-        *("base-zero", "base-low", "base-some", "small-model", "cuda", "lora"),  # the model
+        *("below-chance", "base-zero", "base-low", "base-some", "small-model", "cuda", "lora"),  # the model
         *(
             "before-rl",
             "preferences-done",

@@ -33,7 +33,7 @@ def _prior(facts: Facts) -> dict[str, int]:
     if scored(facts):
         return {}
     found: dict[str, int] = {}
-    for _, technique in recommend(facts.task.shapes).order:
+    for _, technique in recommend(facts.task.shapes, facts=facts).order:
         found.setdefault(technique.name, len(found))
     return found
 

@@ -14,6 +14,9 @@ from evo.ideas.situations import is_stuck, scored
 from evo.ideas.symptoms import REINFORCED, SUPERVISED
 from evo.lightdata import dataclass, field
 
+REWARDED = REINFORCED | {"ppo"}
+BELOW_CHANCE = frozenset({"pretrain"})
+"""What puts in what a base model does not know; all others bring out what it does."""
 SHAPES: tuple[RewardShape, ...] = ("verifiable", "pairs", "demonstrations", "scorer", "corpus")
 
 
@@ -90,7 +93,10 @@ def recommend(shapes: Iterable[RewardShape], *, facts: Facts | None = None) -> R
     if facts is None:
         return Recommendation(known, order)
     spoken = contradicted(facts)
-    ranked = sorted(order, key=lambda each: (each[1].name in spoken, not each[1].recipe))
+    first = BELOW_CHANCE if "below-chance" in facts.findings else frozenset()
+    ranked = sorted(
+        order, key=lambda each: (each[1].name in spoken, not each[1].recipe, bool(first) and each[1].name not in first)
+    )
     return Recommendation(known, ranked, notes=[f"{name}: {why}" for name, why in spoken.items()])
 
 
@@ -101,6 +107,9 @@ def contradicted(facts: Facts) -> dict[str, str]:
     if is_stuck(facts):
         tried = {node.technique for node in known}
         found |= {name: "every run of it here is at zero" for name in sorted(tried)}
+        if tried & REWARDED:
+            why = "every run by a reward here is at zero: it is never earned"
+            found |= {name: why for name in sorted(REWARDED - tried)}
     base, chance = facts.task.base_score, facts.task.chance or 0.0
     shown = any(node.technique in SUPERVISED for node in known)
     is_mute = (
@@ -108,7 +117,7 @@ def contradicted(facts: Facts) -> dict[str, str]:
     )
     if is_mute and facts.task.unit == 1.0 and "demonstrations" in facts.task.shapes:
         why = "the base model never earns the reward: nothing to reinforce before it can answer at all"
-        found |= {name: why for name in sorted(REINFORCED) if name not in found}
+        found |= {name: why for name in sorted(REWARDED) if name not in found}
     return found
 
 

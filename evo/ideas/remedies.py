@@ -158,7 +158,13 @@ BY_READING: dict[str, tuple[Remedy, ...]] = {
         ),
         Remedy("keep and imitate instead", "filtered imitation has no ratio that can blow up", {}, ("rft",)),
     ),
-    "regression": (_SLOWER, _CLOSER, _SHORTER),
+    "regression": (
+        _SLOWER, _CLOSER, _SHORTER,
+        Remedy(
+            "see what it gets wrong that its parent got right", "one kind of item lost is data; all kinds, the dose",
+            commands=("evo compare {experiment} {parent}",),
+        ),
+    ),
     "forgetting": (_CLOSER, _ADAPTER, _SLOWER, _SHORTER),
     "reward-saturated": (
         Remedy(

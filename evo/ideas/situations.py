@@ -33,7 +33,7 @@ PRESSING = frozenset(
     {
         *("stuck-at-zero", "plateau", "regression", "forgetting", "generalisation-gap", "format-errors", "overfit"),
         *("truncated-outputs", "reward-flat", "reward-saturated", "entropy-collapse", "length-drift", "instability"),
-        *("out-of-memory", "overlapping-best", "leak-suspected", "reward-hacked", "lora-slow"),
+        *("out-of-memory", "overlapping-best", "leak-suspected", "reward-hacked", "lora-slow", "below-chance"),
     }
 )
 
@@ -85,10 +85,25 @@ def lucky(facts: Facts) -> Node | None:
     return best if best.gain <= best.se * max(Z, math.sqrt(2 * math.log(count))) else None
 
 
-def is_near_perfect(facts: Facts) -> bool:
-    """What there is left to gain is less than dev can show."""
-    task = facts.task
-    return _is_share(task) and task.base_score is not None and task.base_score >= NEAR_PERFECT
+def near_perfect(facts: Facts) -> Node | None:
+    """The base model or the best, where what there is left to gain is less than dev can show."""
+    if not _is_share(facts.task):
+        return None
+    ends = (facts.nodes[ROOT], *(node for node in facts.nodes.values() if node.id == facts.best))
+    return next((node for node in ends if node.score is not None and node.score >= NEAR_PERFECT), None)
+
+
+def is_falling(facts: Facts) -> bool:
+    """So many experiments in a row have lost: that is no plateau."""
+    newest = scored(facts)[-STALLED:]
+    return len(newest) == STALLED and all(node.is_regressed or is_loss(node) for node in newest)
+
+
+def newest_ended(facts: Facts) -> list[Node]:
+    """Of all experiments that came to an end, with a score or without, the newest."""
+    return [node for node in facts.nodes.values() if node.id != ROOT and (node.score is not None or node.failure)][
+        -NEWEST:
+    ]
 
 
 def _is_share(task: Task) -> bool:
@@ -141,7 +156,7 @@ def _tree(facts: Facts) -> Iterable[str]:
         "siblings": has_siblings(facts),
         "multi-reward": any(recipe.rewards > 1 for recipe in facts.recipes.values()),
         "leak-suspected": any(node.state == "contaminated" for node in facts.nodes.values()),
-        "out-of-memory": any(node.failure == "out_of_memory" for node in failed(facts)[:NEWEST]),
+        "out-of-memory": any(node.failure == "out_of_memory" for node in newest_ended(facts)),
     }
     return [name for name, is_so in holds.items() if is_so]
 

@@ -28,7 +28,9 @@ TREES = (
 def commands() -> Iterator[str]:
     for remedies in (*BY_FAILURE.values(), *BY_READING.values(), OTHERWISE):
         for remedy in remedies:
-            yield from (command.format(recipe="grpo", experiment="exp_0001") for command in remedy.commands)
+            yield from (
+                command.format(recipe="grpo", experiment="exp_0002", parent="exp_0001") for command in remedy.commands
+            )
     for facts in TREES:
         for idea in (*control.propose(facts, load()), *literature.propose(facts, load())):
             yield from idea.commands

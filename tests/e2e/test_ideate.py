@@ -140,6 +140,16 @@ def test_a_brief_that_was_asked_is_not_due_again(workspace: Path) -> None:
         assert due(session) is None
 
 
+def test_where_a_brief_has_nothing_new_the_next_is_asked(workspace: Path) -> None:
+    first = evo("ideate", cwd=workspace).data
+    for idea in first["ideas"]:
+        evo("ideas", "drop", str(idea["id"]), "--reason", "not now", cwd=workspace)
+    assert not evo("ideate", "--brief", first["brief"], cwd=workspace).data["ideas"]
+    second = evo("ideate", cwd=workspace).data
+    assert second["ideas"]
+    assert second["brief"] != first["brief"]
+
+
 def test_lessons_come_back_in_another_workspace_of_the_same_kind_with_their_origin(
     workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

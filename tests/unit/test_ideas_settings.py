@@ -150,3 +150,9 @@ def test_pairs_of_the_models_own_answers_are_not_taken_from_the_file_of_pairs() 
     steps = [idea for idea in found if any(idea.title.endswith(claim) for claim in own)]
     assert {idea.recipe for idea in steps} == {""}
     assert {idea.data_source for idea in steps} == {"to be made"}
+
+
+def test_settings_of_an_adapter_go_with_it() -> None:
+    found = {"gain": 0.2, "params": {"method": "lora", "lora_rank": 16, "learning_rate": 5e-4}}
+    assert settings_for(tree(task(*BOTH), found), "sft", {"method": "full"}) == {}
+    assert settings_for(tree(task(*BOTH), found), "sft", {"epochs": 1})["lora_rank"] == 16

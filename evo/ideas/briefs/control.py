@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from evo.domain.experiment import ROOT
 from evo.domain.idea import Idea
 from evo.ideas.drafting import Draft, idea_of
-from evo.ideas.facts import Facts
+from evo.ideas.facts import Facts, Node
 from evo.ideas.knowledge import Claim, KnowledgeBase
-from evo.ideas.situations import candidates, is_near_perfect, lucky, overlap, situations
+from evo.ideas.situations import candidates, lucky, near_perfect, overlap, situations
 from evo.ideas.symptoms import REINFORCED
 from evo.lightdata import replace
 
@@ -32,8 +32,8 @@ def propose(facts: Facts, base: KnowledgeBase) -> list[Idea]:
 
 
 def _all(facts: Facts, base: KnowledgeBase, now: frozenset[str]) -> Iterator[Draft | None]:
-    if is_near_perfect(facts):
-        yield _harder(facts)
+    if high := near_perfect(facts):
+        yield _harder(facts, high)
     if (pair := overlap(facts)) and any(each.further is not None for each in pair):
         one, other = pair
         yield Draft(
@@ -59,14 +59,14 @@ def _all(facts: Facts, base: KnowledgeBase, now: frozenset[str]) -> Iterator[Dra
         yield _seed(facts, base)
 
 
-def _harder(facts: Facts) -> Draft:
-    """Nothing can be shown above so high a base."""
-    score = facts.task.base_score or 0.0
+def _harder(facts: Facts, high: Node) -> Draft:
+    """Nothing can be shown above so high a score."""
+    name = "the base model" if high.id == ROOT else high.id
     return Draft(
-        "harder items before anything is trained",
-        f"the base model scores {score:.3f}: what is left to gain is less than {facts.task.dev_items} items can show",
-        "control", parent=ROOT, answers="near-perfect", commands=["evo gate power", f"evo failures {ROOT}"],
-        risks="the gate can show a gain of what is left after all", based_on=[ROOT],
+        "harder items before anything is trained" if high.id == ROOT else "harder items, or an end: nothing is left",
+        f"{name} scores {high.score or 0:.3f}: what is left is less than {facts.task.dev_items} items can show",
+        "control", parent=high.id, answers="near-perfect", commands=["evo gate power", f"evo failures {high.id}"],
+        risks="the gate can show a gain of what is left after all", based_on=[high.id],
     )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from evo.ideas.briefs.literature import SHAPES, feeds
 from evo.ideas.drafting import RATE, Draft, idea_of, moved, settings_for, start_of
 from evo.ideas.facts import Facts, Node
 from evo.ideas.knowledge import Claim, KnowledgeBase
+from evo.ideas.recommend import contradicted
 from evo.ideas.remedies import BY_FAILURE, BY_READING, FORMAT, LOG, OTHERWISE, SCALED, Remedy
 from evo.ideas.situations import failed, scored, situations
 from evo.ideas.symptoms import is_lora, is_loss, symptoms, value_of
@@ -41,19 +42,14 @@ class Cluster(NamedTuple):
 
 
 def clusters(facts: Facts) -> list[Cluster]:
-    """The largest first, the newest among equals."""
+    """Those that are not over first, the largest of them, the newest among equals."""
     found: dict[tuple[str, str], list[Node]] = {}
     for node in failed(facts):
         kind = kind_of(node)
         key = (kind, signature(node.log_tail) if kind in (*_REFINED, "eval_failed", "bad_result") else "")
         found.setdefault(key, []).append(node)
     groups = [Cluster(kind, words, nodes) for (kind, words), nodes in found.items()]
-    return sorted(groups, key=lambda group: -len(group.nodes))
-
-
-def related(facts: Facts) -> int:
-    """How many of the failures are of the commonest kind."""
-    return max((len(group.nodes) for group in clusters(facts)), default=0)
+    return sorted(groups, key=lambda group: (all(n.state == "discarded" for n in group.nodes), -len(group.nodes)))
 
 
 def kind_of(node: Node) -> str:
@@ -158,6 +154,7 @@ def _draft(facts: Facts, node: Node, remedy: Remedy, *, what: str, answers: str)
     parent = node.parent or ROOT
     if remedy.recipes:
         tried = {known.technique for known in scored(facts)}
+        tried |= contradicted(facts).keys()
         other = next((name for name in remedy.recipes if _can(facts, name) and name not in tried), None)
         if other is None:
             return None
@@ -179,7 +176,8 @@ def _words(facts: Facts, node: Node, commands: Iterable[str]) -> list[str]:
     """As they are typed here: a trial left no attempt to read the log of, and a command cannot be shown examples."""
     known = [command for command in commands if command != FORMAT or facts.task.is_asked_here]
     log = "evo run {experiment} --smoke" if node.state == "pending" else LOG
-    return [command.replace(LOG, log).format(recipe=node.recipe, experiment=node.id) for command in known]
+    named = {"recipe": node.recipe, "experiment": node.id, "parent": node.parent or ROOT}
+    return [command.replace(LOG, log).format_map(named) for command in known]
 
 
 def _cooled(facts: Facts, node: Node, remedy: Remedy) -> dict[str, Any]:

@@ -123,6 +123,8 @@ def _combine(facts: Facts) -> Iterator[Draft]:
         if node.recipe not in facts.recipes:
             continue
         if node.recipe == best.recipe:
+            if is_lora(node) != is_lora(best):  # the rate of the one is not the other's
+                continue
             settings = bounded(facts.recipes[node.recipe], {**node.params, **best.params})
             title, parent = f"the settings of {best.id} and {node.id} together", best.parent or ROOT
         elif not facts.recipes[node.recipe].follows:

@@ -17,7 +17,7 @@ from evo.ideas.judging import merged, unknown, varied
 from evo.ideas.ranking import ranked
 from evo.ideas.rules import Rules
 from evo.ideas.source import Source
-from evo.ideas.triggers import Asked, Due, due_brief, fitting_brief, standing
+from evo.ideas.triggers import Asked, Due, due_brief, fitting_briefs, standing
 from evo.lightdata import replace
 from evo.ops.ideas.calibration import settle_outcomes
 from evo.ops.ideas.facts import facts_of, keep_recipes
@@ -76,10 +76,15 @@ def due(session: Session, facts: Facts | None = None) -> Due | None:
     return due_brief(facts or facts_of(session), history(session))
 
 
-def brief_for(session: Session) -> Due:
-    """The brief that is due, else the one that fits the tree best."""
+def ideate_fitting(session: Session, k: int = 5, *, asked: Panel | None = None) -> tuple[Due, list[RecordedIdea]]:
+    """The brief that is due, else the one that fits best, with its ideas; where it has nothing new, the next."""
     facts = facts_of(session)
-    return due(session, facts) or fitting_brief(facts)
+    called, fitting = due(session, facts), fitting_briefs(facts)
+    briefs = fitting if called is None else [called, *(one for one in fitting if one.brief != called.brief)]
+    for one in briefs:
+        if found := ideate(session, one.brief, k, asked=asked):
+            return one, found
+    return briefs[0], []
 
 
 def history(session: Session) -> dict[Brief, Asked]:
