@@ -16,41 +16,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from evo.bounds import Ge, MinLen
+from evo.ideas.wording import COMMON
 from evo.lightdata import dataclass, field
 from evo.validation import restore
 
 HOME = Path(__file__).resolve().parent / "kb"
 Text = Annotated[str, MinLen(1)]
 _WORD = re.compile(r"[^\W_]+")
-_COMMON = frozenset(
-    (
-        "a",
-        "an",
-        "and",
-        "are",
-        "as",
-        "at",
-        "be",
-        "by",
-        "for",
-        "from",
-        "has",
-        "have",
-        "in",
-        "is",
-        "it",
-        "its",
-        "of",
-        "on",
-        "or",
-        "that",
-        "the",
-        "than",
-        "this",
-        "to",
-        "with",
-    )
-)
 
 
 @dataclass(frozen=True)
@@ -179,7 +151,7 @@ class KnowledgeBase:
 def or_query(text: str) -> str:
     """An FTS5 query that any of the words satisfies: bare terms would all have to occur."""
     words = dict.fromkeys(word.lower() for word in _WORD.findall(text))
-    return " OR ".join(f'"{word}"' for word in words if word not in _COMMON)
+    return " OR ".join(f'"{word}"' for word in words if word not in COMMON)
 
 
 def _words_of(claim: Claim) -> str:

@@ -55,6 +55,8 @@ def citing(url: str, title: str) -> Idea:
         "Direct Preference Optimization",
         r"Direct {Preference} \emph{Optimization}: Your Language Model is Secretly a Reward Model",
         "Direct Preference Optimization: Your Language Model is Secretly a Reward Function",
+        "(PDF) Direct Preference Optimization (DPO): Your Language Model is Secretly a Reward Model",
+        "The Direct Preference Optimization: Your Language Model Secretly Is the Reward Model",
     ],
 )
 def test_a_title_is_known_in_other_spellings(shown: str) -> None:
@@ -67,12 +69,21 @@ def test_a_title_is_known_in_other_spellings(shown: str) -> None:
         ("LoRA+: Efficient Low Rank Adaptation of Large Models", "LoRA: Low-Rank Adaptation of Large Language Models"),
         ("LIMA: Less Is More for Alignment", "LIMR: Less is More for RL Scaling"),
         ("Attention Is All You Need", TITLE),
+        ("The Llama 4 Herd of Models", "The Llama 3 Herd of Models"),
+        ("Qwen2 Technical Report", "Qwen2.5 Technical Report"),
+        ("Qwen2.5 Technical Report", "Qwen2.5-VL Technical Report"),
+        ("DeepSeek-V3 Technical Report", "DeepSeek-V3.2 Technical Report"),
+        ("Self-Rewarding Language Models", "Process-based Self-Rewarding Language Models"),
+        ("Self-Rewarding Language Models", "Self-Rewarding Vision Language Models"),
+        ("Tricks or Traps Part I: A Deep Dive into RL", "Tricks or Traps Part II: A Deep Dive into RL"),
+        ("What Is It?", "How Are We?"),
         ("Preference", TITLE),
         ("", TITLE),
     ],
 )
 def test_another_paper_is_another_title(claimed: str, found: str) -> None:
     assert not is_same_title(claimed, found)
+    assert not is_same_title(found, claimed)
 
 
 def test_no_two_shipped_papers_are_taken_for_one() -> None:
