@@ -117,8 +117,7 @@ def _improving(
     if found is None:
         return None
     _, point, (mean, sd) = found
-    why = _words(space, home, point, mean - best)
-    return Move(space.params(point), why, mean, mean - 1.96 * sd, mean + 1.96 * sd)
+    return Move(space.params(point), "follows the results", mean, mean - 1.96 * sd, mean + 1.96 * sd)
 
 
 def _evidence(space: Space, seen: Sequence[Observation]) -> tuple[list[Point], list[float], list[float]]:
@@ -155,9 +154,10 @@ def _is_tried(point: Point, tried: Sequence[Point]) -> bool:
     return any(all(abs(x - y) <= SAME for x, y in zip(point, other, strict=True)) for other in tried)
 
 
-def _words(space: Space, home: Point, point: Point, gain: float) -> str:
-    """`moves learning_rate 0.0001 -> 0.0003 and beta 0.1 -> 0.2 from the best seen: +0.021 expected`"""
-    apart = [(abs(a - b), axis, a, b) for axis, a, b in zip(space.axes, home, point, strict=True)]
-    moved = sorted((entry for entry in apart if entry[0] > 0.02), key=lambda entry: -entry[0])[:3]
-    said = [f"{axis.name} {axis.value(a)} -> {axis.value(b)}" for _, axis, a, b in moved]
-    return f"moves {', '.join(said) or 'little'} from the best seen: {gain:+.3f} expected"
+def change_in_words(space: Space, before: dict[str, Any], after: dict[str, Any]) -> str:
+    """`moves learning_rate 0.0001 -> 0.0003, beta 0.1 -> 0.2`: the three that move furthest."""
+    places = zip(space.axes, space.point(before), space.point(after), strict=True)
+    apart = sorted((-abs(a - b), axis.name) for axis, a, b in places if abs(a - b) > SAME)
+    known = space.defaults | before, space.defaults | after
+    said = [f"{name} {known[0][name]} -> {known[1][name]}" for _, name in apart[:3]]
+    return f"moves {', '.join(said)}" if said else "moves nothing far"

@@ -47,3 +47,18 @@ def test_a_short_one_is_only_called_short() -> None:
 def test_a_number_is_a_prediction_only_where_the_words_make_it_one(words: str, gain: float | None) -> None:
     """A35: hypothesis against outcome, factual."""
     assert predicted_gain(words) == (None if gain is None else pytest.approx(gain))
+
+
+@pytest.mark.parametrize(
+    ("words", "gain"),
+    [
+        ("six with mix 0.4, shift -0.777, depth 9: spreads out", None),
+        ("six moves shift 0.765 -> -0.231, mix 0.3 -> -.5 from exp_0004: +0.021 [-0.010, +0.052] expected", 0.021),
+        ("shift=-0.5 and mix: +0.25 together gain 3 points", 0.03),
+        ("upshift of +0.05", 0.05),
+        ("mixed rows: +0.05", 0.05),
+    ],
+)
+def test_the_value_of_a_parameter_is_no_prediction(words: str, gain: float | None) -> None:
+    found = predicted_gain(words, settings=["shift", "mix", "depth"])
+    assert found == (None if gain is None else pytest.approx(gain))

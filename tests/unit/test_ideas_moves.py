@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from evo.config import ParamSpec
-from evo.ideas.moves import SAME, SPREAD, Observation, next_move
+from evo.ideas.moves import SAME, SPREAD, Observation, change_in_words, next_move
 from evo.ideas.space import Axis, Point, axis_of, latin, space_of
 from evo.ideas.surrogate import Surrogate, expected_gain
 from evo.workspace.params import apply_params
@@ -150,7 +150,11 @@ def test_the_first_moves_spread_out_and_none_is_made_twice() -> None:
             assert (move.params, move.why) == (space.defaults, "the recipe's defaults")
         if len(running) == 2:
             seen.append(Observation(running.pop(0), None if k == 2 else 0.02 * k, 2e-3))
-    assert "moves" in (move.why if move else "")
+    assert move is not None
+    assert move.gain is not None
+    before, after = {"rate": 1e-3, "beta": 0.2}, {"rate": 1e-2, "beta": 0.205, "drop": 0.9}
+    assert change_in_words(space, before, after) == "moves drop 0.2 -> 0.9, rate 0.001 -> 0.01"
+    assert change_in_words(space, before, before) == "moves nothing far"
     again = [next_move(space, seen, running, random.Random(9)) for _ in range(2)]
     assert again[0] == again[1]
 

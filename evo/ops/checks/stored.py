@@ -238,7 +238,7 @@ def hypothesis(subject: Subject) -> Seen:
         return Seen(name, "nothing to compare with", [])
     unit = subject.session.metric.unit
     shown = f"{seen.mean * unit:+.3f} [{seen.low * unit:+.3f}, {seen.high * unit:+.3f}] against {experiment.parent}"
-    wanted = predicted_gain(experiment.hypothesis)
+    wanted = predicted_gain(experiment.hypothesis, settings=experiment.params)
     if wanted is not None:
         fits = seen.low <= wanted / unit <= seen.high
         said = f"predicted {wanted:+.3f}, dev shows {shown}"

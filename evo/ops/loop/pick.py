@@ -14,7 +14,7 @@ from evo.beliefs import Beliefs, form_beliefs, pick_parents
 from evo.domain.experiment import ROOT
 from evo.domain.loop import Loop, Pick, PickKind, Plan
 from evo.evidence import contenders, worth_again
-from evo.ideas.moves import SPREAD, Move, Observation, drawn_move, fitted, next_move
+from evo.ideas.moves import SPREAD, Move, Observation, change_in_words, drawn_move, fitted, next_move
 from evo.ops.loop.grounds import Ground
 from evo.search.worth import expected_best, improvement, of_child
 from evo.session import Session
@@ -89,8 +89,19 @@ def moved(
         return Proposal("move", _plan(ground, move, parent, words=move.why))
     start = mind.estimate(parent)[0] if is_relative and parent != ROOT else 0.0
     sd = (move.high - move.low) / 3.92
-    plan = _plan(ground, move, parent, words=move.why, start=start)
-    return Proposal("move", plan, move.gain + start, sd)
+    words = stepped(session, mind, ground, move, parent=parent, start=start)
+    return Proposal("move", _plan(ground, move, parent, words=words, start=start), move.gain + start, sd)
+
+
+def stepped(session: Session, mind: Beliefs, ground: Ground, move: Move, *, parent: str, start: float) -> str:
+    """`moves beta 0.1 -> 0.2 from exp_0004: +0.021 [-0.010, +0.052] expected`, beside the parent's own estimate."""
+    at = experiments.get(session.db, parent)
+    is_alike = at.recipe == ground.recipe
+    change = change_in_words(ground.space, dict(at.params) if is_alike else {}, move.params)
+    beside = start - mind.estimate(parent)[0]
+    gain, low, high = ((value or 0.0) + beside for value in (move.gain, move.low, move.high))
+    place = f"from {parent}" if is_alike else f"from its defaults, below {parent}"
+    return f"{change} {place}: {gain:+.3f} [{low:+.3f}, {high:+.3f}] expected"
 
 
 def reads_better(ground: Ground, ours: list[Observation], theirs: list[Observation]) -> bool:
