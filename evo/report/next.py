@@ -8,13 +8,13 @@ else the tree says of the search, and when one is done.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from evo.beliefs import Beliefs, form_beliefs, pick_parents
 from evo.domain.experiment import DECLARED, ROOT, Experiment
 from evo.domain.read_views import NextView
-from evo.domain.views import Hint, PickView, Reply
+from evo.domain.views import FindingView, Hint, PickView, Reply
 from evo.evidence import contenders, gate_is_on, standpoint, worth_again
 from evo.report import diagnose
 from evo.report.live import Live, live
@@ -49,14 +49,16 @@ def steps_of(session: Session) -> Iterator[Hint]:
     else:
         yield from planned(session, now)
     found = diagnose.firing(session)
+    basic = [] if spent else before_any(session, found)
     yield from diagnose.steps(found, "block")
     mind = form_beliefs(session)
     yield from evidence_asks(session, mind)
     yield from left_behind(session)
     if not spent:
         yield from overlapping(session, mind)
+        yield from diagnose.steps(basic, "warn")
         yield from branching(session, mind)
-    yield from diagnose.steps(found, "warn")
+    yield from diagnose.steps([one for one in found if one not in basic], "warn")
     yield from ending(session)
 
 
@@ -120,6 +122,13 @@ def evidence_asks(session: Session, mind: Beliefs) -> Iterator[Hint]:
         yield Hint(f"evo certify {stand.target}", f"dev shows it above {stand.reference} ({measure})")
 
 
+def before_any(session: Session, found: Sequence[FindingView]) -> list[FindingView]:
+    """What decides where the first experiment begins: texts, where the base model knows nothing and there are some."""
+    if sum(nodes.counts(session.db).values()) > 1 or not (session.layout.data / "corpus").is_dir():
+        return []
+    return [one for one in found if one.kind == "below-chance"]
+
+
 def left_behind(session: Session) -> Iterator[Hint]:
     for name in listings.open_before(session.db, session.epoch or "", limit=1):
         yield Hint(f"evo rescore {name}", "its score is of an older epoch and counts for nothing now")
@@ -131,7 +140,7 @@ def branching(session: Session, mind: Beliefs) -> Iterator[Hint]:
     parent, stage = experiments.get(session.db, pick.id), stage_of(session)
     has_stalled = stage.number == EXPLORATION
     is_first = sum(nodes.counts(session.db).values()) == 1
-    waiting = list(offered(session, parent, looks_outside=has_stalled or is_first))
+    waiting = list(offered(session, mind, parent, looks_outside=has_stalled or is_first))
     yield from waiting
     if has_stalled and not waiting:
         yield Hint("evo ideate", stage.why)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from evo.beliefs import Beliefs
 from evo.domain.experiment import BARREN, Experiment
 from evo.domain.idea import Idea, RecordedIdea
 from evo.domain.views import Hint
@@ -20,17 +21,20 @@ LOOKED_AT = 50
 OUTSIDE = "literature"
 
 
-def offered(session: Session, pick: Experiment, *, looks_outside: bool) -> Iterator[Hint]:
+def offered(session: Session, mind: Beliefs, pick: Experiment, *, looks_outside: bool) -> Iterator[Hint]:
     """The idea to take next, if one makes sense. `pick`: where one that names no parent would branch.
 
     The newest asking first and its own order within; evidence from outside goes before the tree's own where
-    `looks_outside`, and after it elsewhere.
+    `looks_outside`, and after it elsewhere. What the best has left behind is offered no more.
     """
+    unit = session.metric.unit
     waiting = ideas.waiting(session.db, limit=LOOKED_AT)
     first = sorted(waiting, key=lambda one: (one.idea.brief == OUTSIDE) != looks_outside)
     for one in first:
         parent = parent_of(session, one.idea, pick)
-        if parent is not None and is_sensible(session, one.idea, parent):
+        if parent is None or not is_sensible(session, one.idea, parent):
+            continue
+        if parent.id == pick.id or reaches_best(mind, one.idea, parent.id, unit=unit):
             more = listings.open_ideas(session.db) - 1
             yield Hint(f"evo ideas take {one.id}", words_of(one, parent, more=more))
             return
@@ -55,7 +59,16 @@ def is_sensible(session: Session, idea: Idea, parent: Experiment) -> bool:
     return not was_tried(session, parent, Step(idea.recipe, settings))
 
 
+def reaches_best(mind: Beliefs, idea: Idea, parent: str, *, unit: float) -> bool:
+    """Whether what it promises, and half of what it may bring beyond that, comes up to the best as it stands now."""
+    gain = idea.gain or 0.0
+    hoped = gain if idea.high is None else (gain + idea.high) / 2
+    return mind.estimate(parent)[0] + hoped / unit >= mind.estimate(mind.best)[0]
+
+
 def words_of(one: RecordedIdea, parent: Experiment, *, more: int) -> str:
-    gain = "" if one.idea.gain is None else f", which expects {one.idea.gain:+.3f}"
+    idea = one.idea
+    gain = "" if idea.gain is None else f", which expects {idea.gain:+.3f}"
+    gain += f" [{idea.low:+.3f}, {idea.high:+.3f}]" if gain and idea.low is not None and idea.high is not None else ""
     rest = f"; {more} more wait: evo ideas list" if more > 0 else ""
     return f"an idea ({one.idea.brief}) from {parent.id}{gain}: {' '.join(one.idea.title.split())[:120]}{rest}"

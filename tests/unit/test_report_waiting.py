@@ -12,11 +12,12 @@ import pytest
 from reading import EPOCH, HELDOUT, plant, right, score
 
 from evo.domain.experiment import ROOT
+from evo.domain.finding import Finding
 from evo.domain.idea import Idea, Reference
 from evo.report.next import next_reply, steps_of
 from evo.session import Session, open_session
 from evo.store import db as database
-from evo.store import experiments, ideas, listings, meta
+from evo.store import experiments, findings, ideas, listings, meta
 from evo.workspace.layout import Layout
 from evo.workspace.recipes import find_recipe, keep
 
@@ -112,3 +113,35 @@ def test_next_names_the_stage(session: Session, monkeypatch: pytest.MonkeyPatch)
         assert (stage.number, stage.name) == (number, name)
         for right_ones in (20, 12, 12, 12):
             score(session.db, plant(session.db), right(right_ones))
+
+
+def test_what_the_best_has_left_behind_is_offered_no_more(session: Session) -> None:
+    """An idea from an experiment far below the best waits; one that may still come up to it is offered."""
+    low = plant(session.db)
+    score(session.db, low, right(18))
+    (old,) = asked(session, idea("old", 1e-5, parent=low, gain=0.005, low=-0.045, high=0.055))
+    assert offers(session) == [f"evo ideas take {old}"]
+    score(session.db, plant(session.db, parent=low), right(38))
+    assert offers(session) == []
+    assert ideas.get(session.db, old).state == "open"
+    (bold,) = asked(session, idea("bold", 2e-5, parent=ROOT, gain=0.5, low=-0.1, high=0.6))
+    assert offers(session) == [f"evo ideas take {bold}"]
+    (why,) = [step.why for step in steps_of(session) if step.cmd.startswith("evo ideas take")]
+    assert "from exp_0000, which expects +0.500 [-0.100, +0.600]: bold" in why
+
+
+def test_where_the_base_is_below_chance_the_first_step_is_not_to_imitate(session: Session) -> None:
+    """A17: what is diagnosed of the base comes before a first step of evo's own; later it is one of the warnings."""
+    step = "evo new --parent exp_0000 --recipe pretrain -m 'texts that hold what the base does not know'"
+    found = Finding("diagnose", "below-chance", "warn", "the base model scores below chance", next=step)
+    findings.replace(session.db, "diagnose", [found], experiment=None)
+
+    def is_before_sft() -> bool:
+        commands = [each.cmd for each in steps_of(session)]
+        return commands.index(step) < next(i for i, cmd in enumerate(commands) if "--recipe sft" in cmd)
+
+    assert not is_before_sft(), "there are no texts"
+    (session.layout.data / "corpus").mkdir()
+    assert is_before_sft()
+    score(session.db, plant(session.db, recipe="sft"), right(20))
+    assert not is_before_sft()
