@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -19,6 +18,7 @@ from evo.errors import UsageError
 from evo.ideas.facts import Facts, Node, Reading, RecipeFacts
 from evo.ideas.knowledge import KnowledgeBase
 from evo.ideas.references import cleaned, identify
+from evo.ideas.secrets import masked, masked_in
 from evo.ideas.sources.base import Found
 from evo.validation import plain
 
@@ -29,7 +29,6 @@ NOTES = 5000
 """Characters of the running notes, the newest."""
 LONGEST = 600
 """Characters of one text of an item."""
-_SECRET = re.compile(r"\b(?:sk-|hf_|ghp_|xox[a-z]-)[\w-]{8,}|(?i:(?:api[_-]?key|token|password|secret))\s*[=:]\s*\S+")
 _TASKS: dict[Brief, str] = {
     "literature": "Find what published work says about this task at this stage, and turn it into steps.",
     "failure_analysis": "Find out why the experiments failed, and propose the fix and a way round it.",
@@ -107,15 +106,15 @@ def task_of(facts: Facts, brief: Brief, k: int) -> str:
         "experiments": [_node(node, facts.task.unit) for node in _nodes(facts)],
     }
     said = {name: value for name, value in told.items() if value not in ("", [])}
-    return f"{_TASKS[brief]} At most {k} proposals.\n\n{json.dumps(said, ensure_ascii=False)}"
+    return f"{_TASKS[brief]} At most {k} proposals.\n\n{json.dumps(masked_in(said), ensure_ascii=False)}"
 
 
 def _written(reading: Reading) -> dict[str, Any]:
     """Row C7: the background whole, of the notes the newest. Masked before a cut, which would leave half a secret."""
     pages = {"mission": reading.mission, "background": reading.background, "plan": reading.plan}
-    told = {name: _SECRET.sub("…", page) for name, page in pages.items()}
+    told = {name: masked(page) for name, page in pages.items()}
     wrong = [{name: _shown(value) for name, value in plain(item).items()} for item in reading.failures]
-    notes = _SECRET.sub("…", reading.context)[-NOTES:]
+    notes = masked(reading.context)[-NOTES:]
     return {**told, "newest_notes": notes, "dev_items_that_the_best_got_wrong": wrong}
 
 
@@ -123,7 +122,7 @@ def _shown(value: Any) -> Any:
     """The beginning of a text; what is left out is said, lest it look like an answer that was cut off."""
     if not isinstance(value, str):
         return value
-    text = _SECRET.sub("…", value)
+    text = masked(value)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} … ({len(text) - LONGEST} more characters)"
 
 
@@ -169,9 +168,14 @@ def _node(node: Node, unit: float) -> dict[str, Any]:
         )
     }
     told |= {name: told[name] * unit for name in ("gain", "se", "delta", "delta_se") if told[name] is not None}
-    told["log_tail"] = node.log_tail[-TAIL:] if node.failure else ""
-    kept = {name: _plain(value) for name, value in told.items() if value not in (None, "", [], {}, 0.0, False)}
-    return {name: _SECRET.sub("…", value) if isinstance(value, str) else value for name, value in kept.items()}
+    told["log_tail"] = _end(node.log_tail, TAIL) if node.failure else ""
+    return {name: _plain(value) for name, value in told.items() if value not in (None, "", [], {}, 0.0, False)}
+
+
+def _end(text: str, most: int) -> str:
+    """The end of a text, from the beginning of a word on: masked before it is cut."""
+    whole = masked(text)
+    return whole if len(whole) <= most else whole[-most:].split(maxsplit=1)[-1]
 
 
 def _plain(value: Any) -> Any:
