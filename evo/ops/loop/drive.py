@@ -80,7 +80,8 @@ def picks_of(session: Session, known: Loop) -> list[Pick]:
 
 
 def last_of(session: Session, request: LoopRequest) -> Loop | None:
-    """The loop that the words mean: that of the key, else the last, unless it is completed and searched otherwise.
+    """The loop that the words mean: that of the key, else the last, unless it searched otherwise: a control that goes
+    on with moves is none.
 
     Busy where it is at work. Refused where the key belongs to another search.
     """
@@ -95,9 +96,8 @@ def last_of(session: Session, request: LoopRequest) -> Loop | None:
         last = None if request.is_fresh else loops.last(session.db)
     if (running := loops.last(session.db)) is not None and running.status == "running":
         refuse_while_at_work(session, running)
-    if last is None or last.status != "completed" or request.key is not None:
-        return last
-    return None if otherwise(request, last) else last
+    is_other = last is not None and request.key is None and otherwise(request, last)
+    return None if is_other else last
 
 
 def otherwise(request: LoopRequest, last: Loop) -> str:
@@ -133,8 +133,16 @@ def enter(session: Session, request: LoopRequest, options: LoopOptions, last: Lo
         return taken
     commit = head(session.layout.root)
     begun = loops.begin(session.db, options, key=request.key, controller=me, start_commit=commit)
-    tell("began", begun, f"loop {begun.id} begins: until {begun.options.until}", None)
+    left = "" if gone is None or gone.status == "completed" else f"; {left_words(session, request, gone)}"
+    tell("began", begun, f"loop {begun.id} begins: until {begun.options.until}{left}", None)
     return begun
+
+
+def left_words(session: Session, request: LoopRequest, gone: Loop) -> str:
+    """What becomes of a loop that did not reach its end: `loop 1, with another policy, is left: evo run exp_0003`"""
+    why = f", with another {other}," if (other := otherwise(request, gone)) else ""
+    planned = [pick.experiment for pick in picks_of(session, gone) if pick.is_open and pick.experiment is not None]
+    return f"loop {gone.id}{why} is left as it is" + (f": {', '.join(planned)} did not run" if planned else "")
 
 
 def refuse_while_at_work(session: Session, running: Loop) -> None:
