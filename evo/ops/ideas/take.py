@@ -31,7 +31,7 @@ def take(session: Session, id: int, *, parent: str | None = None, seed: int = 42
         raise Refused(f"idea {id} is no training run: {steps}", hint=f"evo ideas show {id}")
     if recorded.state != "open":
         raise Refused(f"idea {id} is {recorded.state}", hint="evo ideas list")
-    settings = tuple(f"{name}={_written(value)}" for name, value in idea.patch.items() if value is not None)
+    settings = tuple(f"{name}={written(value)}" for name, value in idea.patch.items() if value is not None)
     request = NewRequest(idea.recipe, idea.hypothesis, parent or idea.parent or None, settings, seed=seed)
     view = new(session, request).views[0]
     store.move(session.db, id, "taken", experiment=view.id)
@@ -58,6 +58,6 @@ def _is_same(session: Session, request: NewRequest, experiment: str) -> bool:
     return (known.recipe, known.hypothesis) == (request.recipe, request.hypothesis)
 
 
-def _written(value: object) -> str:
+def written(value: object) -> str:
     """As `--set` reads it back, to the last digit."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -17,6 +17,7 @@ from evo.domain.experiment import BARREN, ROOT, Experiment
 from evo.domain.loop import Loop, Pick
 from evo.errors import BudgetSpent, EvoError, Refused
 from evo.ideas.insight import insight_of
+from evo.ops.ideas.take import written
 from evo.ops.loop.crew import Done
 from evo.ops.loop.grounds import grounds
 from evo.ops.loop.pick import expected_of_draws
@@ -59,14 +60,6 @@ def make(session: Session, loop: Loop, pick: Pick) -> Pick:
     except sqlite3.IntegrityError as error:  # what was planned is an experiment of this loop already
         why = f"{made.id} is this already: {error}"
         return loops.finish(session.db, pick, "refused", {"failure": "repeat", "message": why})
-
-
-def written(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list):
-        return json.dumps(value)
-    return repr(value) if isinstance(value, float) else str(value)
 
 
 def arguments(pick: Pick) -> tuple[str, ...]:
