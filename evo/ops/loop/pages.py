@@ -16,6 +16,7 @@ from evo.domain.loop import Loop, Pick
 from evo.domain.loop import Plan as Planned
 from evo.errors import EvoError
 from evo.files import write_json, write_text
+from evo.ideas.secrets import masked_in
 from evo.ops.loop import margin
 from evo.ops.loop.stop import ended
 from evo.session import Session
@@ -73,9 +74,11 @@ def all_ended(session: Session) -> list[Pick]:
 
 
 def journal_row(pick: Pick) -> dict[str, Any]:
-    """Git keeps it for good: what a run wrote into its log, which may be anything, is not in it."""
+    """Git keeps it for good: of what a run wrote into its log, which may be anything, nothing is in it, and parameters
+    are without what looks like a secret."""
     plan = pick.plan
     told = {name: value for name, value in pick.told.items() if name != "message" or pick.experiment is None}
+    told |= {name: masked_in(told[name]) for name in ("params", "message") if name in told}
     return {
         "loop": pick.loop,
         "iteration": pick.k,
@@ -83,7 +86,7 @@ def journal_row(pick: Pick) -> dict[str, Any]:
         "experiment": pick.experiment,
         "parent": plan.parent,
         "recipe": plan.recipe,
-        "settings": plan.settings,
+        "settings": masked_in(plan.settings),
         "hypothesis": plan.hypothesis,
         "why": plan.why,
         "predicted": None if plan.gain is None else [plan.low, plan.gain, plan.high],
