@@ -24,8 +24,13 @@ STALLED = 3
 NEAR_PERFECT = 0.95
 NOISY = 0.05
 """Training rows that contradict each other."""
-TEACHER = r"\b(?:teacher|distil\w*)\b"
-"""A mission that speaks of one has one; no file tells."""
+MISSION = {
+    "teacher": r"\b(?:teacher|distil\w*)\b",
+    "code": r"\b(?:code|coding|python|javascript|sql|programs?|programming|unit tests?)\b",
+    "rubric": r"\brubrics?\b",
+    "tool-calls": r"\b(?:tool|function)[ -]call(?:s|ing)?\b",
+}
+"""A mission, or a scorer of somebody's own, that speaks of one has one; no file tells."""
 NEWEST = 3
 """Scored experiments, beside the best, whose readings count as the present state."""
 
@@ -112,16 +117,15 @@ def _is_share(task: Task) -> bool:
 
 def _task(task: Task) -> Iterable[str]:
     yield from task.shapes
-    for word, name in (("rubric", "rubric"), ("tool", "tool-calls"), ("json_cmd", "tool-calls"), ("code", "code")):
-        if word in task.scorer.lower():
-            yield name
+    if task.scorer == "json_cmd":
+        yield "tool-calls"
+    said = " ".join([task.scorer, task.objective, *task.constraints])
+    yield from (name for name, words in MISSION.items() if re.search(words, said, flags=re.IGNORECASE))
     most = max(task.rows.values(), default=0)
     if most:
         yield from (["few-examples"] if most < FEW else []) + (["many-examples"] if most >= MANY else [])
     if task.disagreement >= NOISY:
         yield "noisy-labels"
-    if re.search(TEACHER, " ".join([task.objective, *task.constraints]), flags=re.IGNORECASE):
-        yield "teacher"
     if 0 < task.dev_items < SMALL_DEV:
         yield "small-dev"
     if 0 < task.model_parameters < SMALL_MODEL:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 from ideation import task, tree
 
@@ -9,6 +12,7 @@ from evo.domain.experiment import ROOT
 from evo.domain.idea import Idea, RecordedIdea
 from evo.ideas.effects import TAU, Effect, Z, expected, is_refuted
 from evo.ideas.facts import Facts
+from evo.ideas.sources.briefing import ideas_of
 from evo.ops.ideas.calibration import Outcome
 
 BOTH = ("verifiable", "demonstrations")
@@ -88,3 +92,26 @@ def test_calibration_counts_each_side_of_an_interval_that_is_cut_short() -> None
     assert told == {-0.3: True, 0.08: True, 0.2: False}
     assert is_refuted(-0.03, observed_high=-0.001)
     assert not is_refuted(-0.03, observed_high=0.001)
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [
+        ((0.1, 0.05, 0.2), (0.1, 0.05, 0.2)),
+        ((0.1, -0.6, 0.9), (0.1, -0.4, 0.6)),
+        ((5.0, 3.0, 9.0), (None, None, None)),
+        ((-0.5, -0.6, 0.1), (None, None, None)),
+        ((0.1, 0.2, 0.3), (None, None, None)),
+    ],
+)
+def test_what_a_model_expects_lies_within_the_metric(told: tuple[float, ...], kept: tuple[float | None, ...]) -> None:
+    """Five points of a hundred are no gain of 5."""
+    gain, low, high = told
+    one: Any = SimpleNamespace(
+        title="t", hypothesis="h", recipe="sft", parent="", gain=gain, low=low, high=high,
+        risks="", refuted_by="", rationale="", settings=[], references=[],
+    )  # fmt: skip
+    found = ideas_of([one], tree(task(*BOTH, base=0.4)), [], "literature", lambda *_: {})
+    (idea,) = found.ideas
+    assert (idea.gain, idea.low, idea.high) == pytest.approx(kept)
+    assert bool(found.dropped) == (kept[0] is None)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from pathlib import Path
 
 import pytest
+from reading import EPOCH, HELDOUT, N, right, score
 
-from evo.ops.ideas.facts import readings_of
+from evo.domain.experiment import ROOT
+from evo.ops.ideas.facts import readings_of, shapes_of
+from evo.session import open_session
+from evo.store import db as database
+from evo.store import experiments, meta
 from evo.store.whole import WholeRow
+from evo.workspace.layout import Layout
 
 
 def read(technique: str, *, score: float | None = 0.5, sign: float = 1.0, **end: float) -> list[str]:
@@ -45,3 +53,31 @@ def test_where_less_is_better_the_reward_has_the_other_sign() -> None:
 
 def test_a_run_without_a_score_says_nothing_yet() -> None:
     assert read("grpo", score=None, truncated=1.0, kl=9.0) == []
+
+
+@pytest.mark.parametrize(
+    ("scorer", "scores", "shape"),
+    [
+        ("exact", None, "verifiable"),
+        ("custom", None, "scorer"),
+        ("custom", right(16), "verifiable"),
+        ("custom", [0.5, *right(16)[1:]], "scorer"),
+    ],
+)
+def test_a_scorer_of_ones_own_verifies_where_it_knows_right_and_wrong_alone(
+    tmp_path: Path, scorer: str, scores: list[float] | None, shape: str
+) -> None:
+    """Unit tests verify code, whatever the scorer is called; marks do not."""
+    layout = Layout(tmp_path)
+    layout.create()
+    layout.config.write_text(f"name: bare\nmodel:\n  source: base\neval:\n  scorer: {scorer}\n")
+    database.create(layout.db)
+    with contextlib.closing(database.connect(layout.db)) as db:
+        experiments.add_root(db, hypothesis="the base", recipe="base", technique="none")
+        meta.set(db, "heldout_hash", HELDOUT)
+        meta.set(db, "epoch", EPOCH)
+        if scores is not None:
+            assert len(scores) == N
+            score(db, ROOT, scores)
+    with open_session(tmp_path, readonly=True) as session:
+        assert shapes_of(session, {"demonstrations": 9}) == [shape, "demonstrations"]

@@ -126,3 +126,26 @@ def test_below_chance_texts_come_first_as_the_diagnosis_says() -> None:
     shown = tree(task(*shapes, base=0.107, chance=0.25))  # examples before the question lift it over chance
     assert "below-chance" not in situations(shown)
     assert ideas_for(shown)[0].recipe == "sft"
+
+
+@pytest.mark.parametrize("objective", ["Write Python functions that pass unit tests", "answer sums"])
+def test_code_is_known_by_the_mission_and_unverified_samples_do_not_come_first(objective: str) -> None:
+    facts = tree(task("scorer", "demonstrations", scorer="custom", objective=objective))
+    assert ("code" in situations(facts)) == ("Python" in objective)
+    assert not any("self-distil" in idea.title for idea in ideas_for(facts, "literature"))
+    runs = [{"recipe": "rft", "gain": 0.1}, {"recipe": "sft", "gain": 0.1}]
+    stalled = tree(task("scorer", scorer="custom", objective=objective), *runs, rounds_without_gain=3)
+    own = [idea for idea in ideas_for(stalled, "literature") if "self-distil" in idea.title]
+    assert [idea.patch.get("temperature") for idea in own] == ([1.6] if "Python" in objective else [])
+
+
+def test_rubrics_and_calls_are_known_by_the_mission() -> None:
+    assert "rubric" in situations(tree(task("scorer", objective="Marks follow the rubric in design/")))
+    assert "tool-calls" in situations(tree(task("verifiable", objective="function calling with typed arguments")))
+    assert not {"rubric", "tool-calls", "code"} & situations(tree(task("verifiable", constraints=["encode nothing"])))
+
+
+@pytest.mark.parametrize("shapes", [("demonstrations",), ("corpus",), (), BOTH])
+def test_four_bits_are_for_those_who_lack_memory_and_have_demonstrations(shapes: tuple[Any, ...]) -> None:
+    facts = tree(task(*shapes, has_cuda=True, model_parameters=1_500_000_000))
+    assert not any("qlora" in idea.title for idea in ideas_for(facts, "literature"))

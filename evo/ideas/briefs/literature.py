@@ -53,9 +53,11 @@ def feeds(facts: Facts, shape: str) -> bool:
 
 
 def _holds(claim: Claim, now: frozenset[str]) -> bool:
-    """Beside the shape one of its situations, where it names any; and all that it cannot do without."""
+    """One of its shapes, all that it cannot do without, and one of its other situations, where it names any."""
     wanted = set(claim.applies_when)
-    return not (wanted & REQUIRED) - now and (not wanted - SHAPES or bool((wanted - SHAPES) & now))
+    shapes, needed, other = wanted & SHAPES, wanted & REQUIRED, wanted - SHAPES - REQUIRED
+    fed = now | {"scorer"} if "verifiable" in now else now  # what verifies also scores
+    return (not shapes or bool(shapes & fed)) and needed <= now and (not other or bool(other & now))
 
 
 def _is_spoken_for(claim: Claim) -> bool:

@@ -15,6 +15,7 @@ from evo.config import ParamSpec
 from evo.domain.experiment import ROOT
 from evo.domain.idea import Brief, Idea, Reference, ReferenceStatus
 from evo.errors import UsageError
+from evo.ideas.effects import room
 from evo.ideas.facts import Facts, Node, Reading, RecipeFacts
 from evo.ideas.knowledge import KnowledgeBase
 from evo.ideas.references import cleaned, identify
@@ -247,7 +248,11 @@ def ideas_of(
             reading.dropped.append(f"{title}: {one.parent!r} cannot be a parent, so the policy chooses one")
         references, missing = _cited(one.references, candidates)
         reading.dropped.extend(f"{title}: reference {index} is not on the list" for index in missing)
-        gain, low, high = _effect(one)
+        gain, low, high = _effect(one, facts, parent)
+        if gain is None and one.gain is not None:
+            reading.dropped.append(
+                f"{title}: what it expects is no gain with an interval on this metric, and is left out"
+            )
         reading.ideas.append(
             Idea(
                 title=title,
@@ -289,13 +294,17 @@ def _cited(cited: Iterable[Cited], candidates: Sequence[Candidate]) -> tuple[lis
     return found, missing
 
 
-def _effect(one: Proposed) -> tuple[float | None, float | None, float | None]:
-    """Its prediction, where it is one: three numbers in order."""
+def _effect(one: Proposed, facts: Facts, parent: str) -> tuple[float | None, float | None, float | None]:
+    """Its prediction, where it is one: three numbers in order, none past the ends of the metric."""
     numbers = (one.low, one.gain, one.high)
     if any(number is None or not math.isfinite(number) for number in numbers):
         return None, None, None
     low, gain, high = (float(number) for number in numbers if number is not None)
-    return (gain, low, high) if low <= gain <= high else (None, None, None)
+    task, start = facts.task, facts.nodes[parent or facts.best]
+    below, above = (end * task.unit for end in room(task, start.score))
+    if not low <= gain <= high or not -below <= gain <= above:
+        return None, None, None
+    return gain, max(low, -below), min(high, above)
 
 
 def subject_of(facts: Facts, brief: Brief) -> str:

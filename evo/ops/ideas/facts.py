@@ -46,7 +46,7 @@ _FILES: tuple[tuple[str, RewardShape], ...] = (
     ("corpus", "corpus"),
 )
 _VERIFIED = frozenset({"exact", "regex", "choice", "math", "rules", "json_cmd"})
-"""Scorers that check an answer; any other gives marks."""
+"""Scorers that check an answer; any other may give marks."""
 
 
 def facts_of(session: Session, *, parses: bool = True) -> Facts:
@@ -267,8 +267,17 @@ def shapes_of(session: Session, rows: Mapping[str, int]) -> list[RewardShape]:
     """What one can learn from: prompts with a scorer, pairs, demonstrations, texts."""
     found: list[RewardShape] = []
     if session.config.model.source and "demonstrations" in rows:  # prompts to answer come from the same rows
-        found.append("verifiable" if session.config.eval.scorer in _VERIFIED else "scorer")
+        found.append("verifiable" if _verifies(session) else "scorer")
     return [*found, *(shape for _, shape in _FILES if shape in rows)]
+
+
+def _verifies(session: Session) -> bool:
+    """By its name, or because all that it has said of the base model is right or wrong: marks lie between."""
+    if session.config.eval.scorer in _VERIFIED:
+        return True
+    epoch, metric = session.epoch, session.metric
+    known = results.pooled_means(session.db, ROOT, eval_hash=epoch).values() if epoch else ()
+    return bool(known) and set(known) <= {metric.low, metric.high}
 
 
 def model_facts(session: Session) -> tuple[str, int]:
