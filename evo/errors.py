@@ -6,6 +6,7 @@
     ├── NotFound                 3  no such experiment, recipe, file, key     (also LookupError)
     ├── Refused                  4  the state or the cap forbids it
     │   ├── NotAWorkspace        3
+    │   ├── KeyTaken             4  the key stands for something else already
     │   ├── SmokeFailed          4  the trial run before a full one found a fault
     │   ├── MissingExtra         4  a library is not installed: the pip line  (also ImportError)
     │   └── StoreError           4  the database is missing, damaged or newer
@@ -69,6 +70,10 @@ class Refused(EvoError):
 class NotAWorkspace(Refused):
     code = "no_workspace"
     exit_code = 3
+
+
+class KeyTaken(Refused):
+    """A key that came with other words before."""
 
 
 class SmokeFailed(Refused):

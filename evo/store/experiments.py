@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from evo import clock
 from evo.domain.experiment import BARREN, MOVES, RETURNS, ROOT, Experiment, Standing, experiment_id
 from evo.domain.score import Score
-from evo.errors import NotFound, Refused, nearest
+from evo.errors import KeyTaken, NotFound, Refused, nearest
 from evo.lightdata import dataclass, field
 from evo.store import events, requests
 from evo.store.checks import finite, finite_score
@@ -53,7 +53,7 @@ class Rescored:
 def add(db: sqlite3.Connection, new: NewExperiment) -> tuple[Experiment, bool]:
     """The experiment, and whether it was created now. The same key or fingerprint gives the one that exists.
 
-    NotFound: no such parent. Refused: the key stands for another experiment, or the parent can have no children.
+    NotFound: no such parent. KeyTaken: the key stands for another one. Refused: the parent can have no children.
     """
     with transaction(db):
         known = _known(db, new)
@@ -258,11 +258,17 @@ def _known(db: sqlite3.Connection, new: NewExperiment) -> str | None:
     if new.key is not None:
         keyed = db.execute("SELECT experiment FROM experiment_key WHERE key = ?", (new.key,)).fetchone()
         if keyed is not None and (same is None or same["id"] != keyed["experiment"]):
-            raise Refused(
+            raise KeyTaken(
                 f"the key {new.key!r} stands for {keyed['experiment']}, which was asked for with other arguments",
                 hint=f"take another --key, or see `evo show {keyed['experiment']}`",
             )
     return None if same is None else str(same["id"])
+
+
+def with_key(db: sqlite3.Connection, key: str) -> str | None:
+    """The id of the experiment that was made under this key."""
+    row = db.execute("SELECT experiment FROM experiment_key WHERE key = ?", (key,)).fetchone()
+    return None if row is None else str(row["experiment"])
 
 
 def _remember_key(db: sqlite3.Connection, key: str | None, id: str) -> None:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from evo.clock import seconds_since
 from evo.domain.experiment import ROOT
 from evo.domain.loop import Loop, Pick
-from evo.errors import BudgetSpent, Refused
+from evo.errors import BudgetSpent, EvoError, Refused
 from evo.lightdata import dataclass, field, replace
 from evo.ops.lifecycle import discard
 from evo.ops.loop import lasting, pages, snapshot, stop
@@ -83,7 +83,8 @@ class Driver:
         self.advice = Advice(session, begun)
         self.longest_s = 0.0
         """Of the runs of this process."""
-        self.spent = ""
+        self.halted: EvoError | None = None
+        """Nothing more is started: the budget is spent, or nothing can be made. Its picks stay open."""
         self.blocked: Refused | None = None
         self.beaten = self.watched = float("-inf")
 
@@ -94,7 +95,7 @@ class Driver:
             self.baseline()
             stop.checked(self.session, self.loop.options)
             self.take_up()
-            while not (self.crew.is_idle and (self.spent or not self.waiting) and self.has_ended()):
+            while not (self.crew.is_idle and (self.halted or not self.waiting) and self.has_ended()):
                 for done in self.crew.reap():
                     self.longest_s = max(self.longest_s, done.seconds)
                     self.end(self.pick(done.k), done)
@@ -169,8 +170,8 @@ class Driver:
         was asked for is paid for, and its answer is awaited first."""
         if self.advice.is_under_way:
             return False
-        if self.spent:
-            raise BudgetSpent(self.spent, hint="evo budget; raise the cap, then evo loop goes on")
+        if self.halted is not None:
+            raise self.halted
         picks = self.picks()
         if stop.is_over(self.session, self.loop.options, picks):
             as_if = self.with_held(picks)
@@ -185,9 +186,9 @@ class Driver:
 
     def fill(self) -> None:
         """Give every free worker a pick."""
-        while self.waiting and self.crew.room and not self.spent:
+        while self.waiting and self.crew.room and not self.halted:
             self.start(self.waiting.pop(0))
-        while self.crew.room > self.kept() and not self.spent and not self.blocked:
+        while self.crew.room > self.kept() and not self.halted and not self.blocked:
             picks = self.picks()
             if stop.is_over(self.session, self.loop.options, picks):
                 return
@@ -211,7 +212,12 @@ class Driver:
         return self.advice.kept(self.crew.size, longest_s=self.longest_s)
 
     def start(self, pick: Pick) -> None:
-        made = make(self.session, self.loop, pick)
+        try:
+            made = make(self.session, self.loop, pick)
+        except EvoError as error:  # what it was refused for may quote a log or a path, and the message goes to git
+            hint = "; ".join(word for word in (error.message, error.hint, "evo loop goes on") if word)
+            self.halted = Refused(f"blocked: the experiment of pick {pick.k} could not be made", hint=hint)
+            return
         if made.is_open and made.experiment is not None:
             self.crew.start(made.k, made.experiment, *arguments(made))
             words = pages.reasoned(made.plan)
@@ -224,7 +230,8 @@ class Driver:
     def end(self, pick: Pick, done: Any) -> None:
         ended, then = settle(self.session, self.loop, pick, done)
         if then == "spent":
-            self.spent = "the budget is spent"
+            hint = "evo budget; raise the cap, then evo loop goes on"
+            self.halted = BudgetSpent("the budget is spent", hint=hint)
         elif then == "again":
             self.again[pick.k] = self.again.get(pick.k, 0) + 1
             if self.again[pick.k] > MOST_AGAIN:  # a night of search does not hang on one run

@@ -15,9 +15,10 @@ from evo.beliefs import form_beliefs
 from evo.domain.attempt import Attempt
 from evo.domain.experiment import BARREN, ROOT, Experiment
 from evo.domain.loop import Loop, Pick
-from evo.errors import BudgetSpent, EvoError, Refused
+from evo.errors import BudgetSpent, Busy, EvoError, KeyTaken, Refused, StoreError
 from evo.ideas.insight import insight_of
 from evo.ops.ideas.take import written
+from evo.ops.lifecycle import discard
 from evo.ops.loop.crew import Done
 from evo.ops.loop.grounds import grounds
 from evo.ops.loop.pick import expected_of_draws
@@ -30,7 +31,10 @@ Next = Literal["ended", "again", "spent", "held"]
 
 
 def make(session: Session, loop: Loop, pick: Pick) -> Pick:
-    """The pick with its experiment. A plan that is refused ends the pick without one."""
+    """The pick with its experiment. A plan that is refused ends the pick without one.
+
+    Any other error leaves it as it is, and what was begun for it: made again, it gives the same experiment.
+    """
     if pick.experiment is not None:
         return pick
     plan = pick.plan
@@ -49,6 +53,11 @@ def make(session: Session, loop: Loop, pick: Pick) -> Pick:
     try:
         made = new(session, request).views[0]
     except EvoError as error:
+        begun = experiments.with_key(session.db, str(request.key))
+        if isinstance(error, KeyTaken) and begun is not None:  # its recipe was edited before it had a worktree
+            discard(session, begun, reason=error.message[:200], class_="build")
+        elif begun is not None or isinstance(error, (StoreError, Busy)):
+            raise
         return loops.finish(session.db, pick, "refused", {"failure": "refused", "message": error.message[:500]})
     if plan.slices:
         reweigh = import_module("evo.ops.loop.data").reweigh  # brings a YAML library
