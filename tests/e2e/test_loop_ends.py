@@ -18,6 +18,7 @@ KEYLESS = "--ideator none"
 WORDS = [sys.executable, "-m", "evo", "loop", "-n", "2", "--ideator", "none", "--json"]
 
 
+@pytest.mark.slow
 def test_a_budget_that_is_spent_before_the_baseline_is_exit_8(tmp_path: Path) -> None:
     """As at any later run; what it was refused for is said, and once the cap is gone nothing is held to it."""
     slow = f"import time\ntime.sleep(1.2)\n{SCORE}"

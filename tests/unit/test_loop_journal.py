@@ -18,9 +18,12 @@ def test_a_line_has_every_parameter_and_no_secret() -> None:
         "message": f"KeyError: {SECRET}",
         "logs": ".evo/attempts/exp_0001/1",
         "params": params,
+        "insight": f"sft with argv python train.py --hub {SECRET}: a gain",
         "commit": "0123456789abcdef0123456789abcdef01234567",
     }
-    plan = Plan("h", "w", "exp_0000", "sft", settings={"argv": params["argv"], "learning_rate": 5e-05})
+    plan = Plan(
+        f"argv --hub {SECRET} again", "w", "exp_0000", "sft", settings={"argv": params["argv"], "learning_rate": 5e-05}
+    )
     row = journal_row(Pick(1, 1, "move", plan, "exp_0001", "failed", told, ended_at="2026-01-01T00:00:00Z"))
     assert SECRET not in json.dumps(row)
     assert (row["failure"], row["logs"], row["commit"]) == (told["failure"], told["logs"], told["commit"])

@@ -13,6 +13,7 @@ from evo.domain.experiment import Experiment
 from evo.domain.loop import Pick
 from evo.errors import EvoError
 from evo.files import write_text
+from evo.ideas.secrets import masked
 from evo.ops.loop import margin
 from evo.session import Session
 from evo.store import events, experiments, gate_rows
@@ -45,7 +46,7 @@ def facts_page(session: Session, picks: list[Pick]) -> str:
         certificate = gate_rows.certificate_of(session.db, known.id) if known and known.state == "committed" else None
         if certificate is not None:
             lines.append(f"- {pick.experiment}: {pick.told.get('insight') or pick.plan.hypothesis}")
-    return "\n".join([*lines, ""])
+    return masked("\n".join([*lines, ""]))
 
 
 def keeps_values(session: Session, known: Experiment) -> bool:

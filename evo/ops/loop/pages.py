@@ -1,7 +1,8 @@
 """What a loop leaves for people: heartbeat, AGENT_CONTEXT.md, PLAN.md, experiments.jsonl, and a commit an iteration.
 
 Invariant: every page is written anew from the store, so a kill costs none; what a person wrote into a page stays
-(`evo.ops.loop.margin`); a commit holds these files alone, whatever else is staged.
+(`evo.ops.loop.margin`); a commit holds these files alone, whatever else is staged. Git keeps them for good: what looks
+like a secret in a parameter, or in words that quote one, is masked in them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from evo.domain.loop import Loop, Pick
 from evo.domain.loop import Plan as Planned
 from evo.errors import EvoError
 from evo.files import write_json, write_text
-from evo.ideas.secrets import masked_in
+from evo.ideas.secrets import masked, masked_in
 from evo.ops.loop import margin
 from evo.ops.loop.stop import ended
 from evo.session import Session
@@ -25,6 +26,7 @@ from evo.workspace.git import git_dirs
 from evo.workspace.repository import commit_files
 
 CONTEXT, PLAN, JOURNAL = "AGENT_CONTEXT.md", "PLAN.md", "experiments.jsonl"
+_HASHES = ("commit", "data", "epoch", "weights")
 _SHOWN = 40
 _UNDER_WAY = {
     "MERGE_HEAD": "a merge",
@@ -74,26 +76,25 @@ def all_ended(session: Session) -> list[Pick]:
 
 
 def journal_row(pick: Pick) -> dict[str, Any]:
-    """Git keeps it for good: of what a run wrote into its log, which may be anything, nothing is in it, and parameters
-    are without what looks like a secret."""
+    """Of what a run wrote into its log, which may be anything, nothing is in it."""
     plan = pick.plan
     told = {name: value for name, value in pick.told.items() if name != "message" or pick.experiment is None}
-    told |= {name: masked_in(told[name]) for name in ("params", "message") if name in told}
-    return {
+    hashes = {name: told.pop(name) for name in _HASHES if name in told}
+    row = {
         "loop": pick.loop,
         "iteration": pick.k,
         "kind": pick.kind,
         "experiment": pick.experiment,
         "parent": plan.parent,
         "recipe": plan.recipe,
-        "settings": masked_in(plan.settings),
+        "settings": plan.settings,
         "hypothesis": plan.hypothesis,
         "why": plan.why,
         "predicted": None if plan.gain is None else [plan.low, plan.gain, plan.high],
         "outcome": pick.outcome,
         **told,
-        "timestamp": pick.ended_at,
     }
+    return {**masked_in(row), **hashes, "timestamp": pick.ended_at}
 
 
 def context_page(session: Session, loop: Loop, picks: list[Pick]) -> str:
@@ -115,7 +116,7 @@ def context_page(session: Session, loop: Loop, picks: list[Pick]) -> str:
     lines += ["## Lessons", "", *lessons, ""] if lessons else []
     lines += ["## Iterations", "", "| k | experiment | score | gain | of random draws | hypothesis |"]
     lines += ["|---|---|---|---|---|---|", *map(table_row, done[-_SHOWN:]), ""]
-    return "\n".join(lines)
+    return masked("\n".join(lines))
 
 
 def table_row(pick: Pick) -> str:
@@ -137,7 +138,7 @@ def plan_page(session: Session, loop: Loop, picks: list[Pick]) -> str:
     titles = listings.idea_titles(session.db, limit=5)
     lines += ["", "## Ideas that wait", ""] if titles else []
     lines += [f"- {number}: {title}" for number, title in titles]
-    return "\n".join([*lines, ""])
+    return masked("\n".join([*lines, ""]))
 
 
 def reasoned(plan: Planned) -> str:
@@ -149,7 +150,7 @@ def commit(session: Session, pick: Pick, extra: list[str]) -> str:
     """One commit of these pages and nothing else; its sha, or why there is none."""
     told, experiment = pick.told, pick.experiment
     head = percent(told["score"]) if pick.outcome == "scored" else pick.outcome
-    lines = [f"iter {pick.k}: {head} — {' '.join(pick.plan.hypothesis.split())[:60]}", ""]
+    lines = [f"iter {pick.k}: {head} — {' '.join(masked(pick.plan.hypothesis).split())[:60]}", ""]
     if experiment is not None:
         lines.append(f"Evo-Experiment: {experiment}")
         data = " ".join(told.get("data", {}).values())
