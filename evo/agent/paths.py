@@ -52,10 +52,10 @@ def place_at(cwd: Path) -> Place:
 
 def kind_of(name: str, place: Place) -> str | None:
     """What `name` leads to: SEALED, GOLD, DATABASE, HIDDEN for `.evo` itself, or None for what is free."""
-    return None if _is_absent(name, place) else _kind_of(name, place)
+    return None if is_absent(name, place) else _kind_of(name, place)
 
 
-def _is_absent(name: str, place: Place) -> bool:
+def is_absent(name: str, place: Place) -> bool:
     """Whether a name begins with what is not here, so that it leads nowhere: of most words, the quick answer."""
     first = name.partition("/")[0].casefold()
     if first in ("", ".") or first[0] == "~" or not first.isascii() or ".." in name or HIDDEN_NAME in name.casefold():

@@ -10,7 +10,7 @@ import re
 from itertools import takewhile
 from pathlib import Path
 
-from evo.agent.paths import Place
+from evo.agent.paths import Place, is_absent
 
 SCAN, HUGE = "scan", "huge"
 HUGE_BYTES = 256_000
@@ -38,7 +38,7 @@ def kind_of(name: str, words: list[str], place: Place, *, feeds: str = "") -> st
         return HUGE if not feeds and any(_is_huge(word, place) for word in words) else None
     if not _walks(name, words, feeds) or leaves_hidden_out(words):
         return None
-    return SCAN if any(_has_hidden(one, place) for one in _targets(name, words)) else None
+    return SCAN if any(_has_hidden(one, place) for one in dict.fromkeys(_targets(name, words))) else None
 
 
 def _targets(name: str, words: list[str]) -> list[str]:
@@ -67,7 +67,7 @@ def _walks(name: str, words: list[str], feeds: str) -> bool:
 
 def _has_hidden(word: str, place: Place) -> bool:
     """Whether the workspace's `.evo` is the folder `word`, or lies in it."""
-    if place.layout is None:
+    if place.layout is None or is_absent(word, place):
         return False
     try:
         real = Path(os.path.realpath(place.cwd / os.path.expanduser(word)))

@@ -97,6 +97,8 @@ def _line(command: str, place: Place, reading: Reading) -> Touch | None:
         program = _unwrapped(words)
         if program and program[0] in ("cd", "pushd"):
             place = place.moved(next((word for word in program[1:] if not word.startswith("-")), "~"))
+            if len(str(place.cwd)) > _LONGEST_PATH:
+                raise Undecided
             continue
         found = _step(Step(words, list(_alternatives(step.files, reading)), step.feeds), program, place, reading)
         if found:
@@ -141,7 +143,7 @@ def _step(step: Step, program: list[str], place: Place, reading: Reading) -> Tou
 
 def _nested(text: str, place: Place, reading: Reading) -> Touch | None:
     if reading.depth >= DEEPEST:
-        return None
+        raise Undecided
     reading.look()
     return _line(text, place, Reading(dict(reading.variables), reading.depth + 1, reading.until))
 

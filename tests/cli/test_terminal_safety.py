@@ -17,6 +17,7 @@ from evo.domain.idea_views import IdeaDetailView
 from evo.domain.plugin_views import HookView
 from evo.errors import EvoError
 from evo.ops.loop.driver import Moment
+from evo.session import budget_left
 
 BAD = "a\x1b[2J\x1b]0;owned\x07\x9b2J\u202eb\rc\udc9b"
 SHOWN = r"a\x1b[2J\x1b]0;owned\x07\x9b2J\u202eb\rc\udc9b"
@@ -52,6 +53,7 @@ def test_a_line_stays_one_line() -> None:
 
 
 def test_warnings_and_errors_show_it_too(capsys: pytest.CaptureFixture[str]) -> None:
+    budget_left()  # of earlier tests in this process
     warn(f"{BAD}\n second line")
     emit_error(EvoError(BAD, hint=BAD), as_json=False)
     lines = capsys.readouterr().err.splitlines()

@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 import time
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ LONG = {
     "rows": "cat > data/seed.jsonl <<'EOF'\n" + f'{{"messages":[{",".join([_OBJECT] * 11)}]}}\n' * (N // 240) + "EOF",
     "words": "echo " + " ".join(f"w{i}" for i in range(N // 6)),
     "paths": "ls " + " ".join(f"data/a{i}" for i in range(N // 12)),
+    "an archive": "tar c " + " ".join(f"w{i}" for i in range(N // 6)),
     "commands": "".join(f"echo w{i}; " for i in range(N // 12)),
     "code": "python -c '" + " ".join(f'open("a/b{i}.txt")' for i in range(N // 18)) + "'",
     "a page": "cat > R.md <<'EOF'\n" + "".join(f"`new {i}`: *what* [is](d{i})?\n" for i in range(N // 50)) + "EOF",
@@ -62,6 +64,8 @@ ENDLESS = {
     "braces in braces": "echo " + "{a," * (N // 6) + "}" * (N // 6),
     "many alternatives": "cat .e{v,w}o/se{a,b}led/" + "{a,b}" * 20,
     "values that grow": "a=xxxxxxxxxx; " + "a=$a$a$a; " * 40 + "echo $a",
+    "shells in shells": reduce(lambda line, _: f"bash -c {shlex.quote(line)}", range(6), "ls"),
+    "folders in folders": "".join(f"cd {'d' * 200}{i}; " for i in range(N // 200)),
     "ten megabytes": "echo " + "x" * 10_000_000,
 }
 
