@@ -98,7 +98,8 @@ def check_(
     How new it is: the nearest experiments and ideas of the tree, the nearest claims of the knowledge base.
     """
     with open_session(readonly=True) as session:
-        return Reply(check(session, words, limit=limit))
+        checked = check(session, words, limit=limit)
+    return Reply(checked.view, warnings=tuple(checked.warnings))
 
 
 @app.command("calibration")

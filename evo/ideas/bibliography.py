@@ -60,8 +60,9 @@ class Bibliography:
                 self._warn(f"references at {service} are not checked: {error}")
         return found
 
-    def search(self, subject: str, *, limit: int = 8) -> list[Found]:
-        """Papers on a subject, newest first, each once; of one that two services have, the one that knows its code."""
+    def search(self, subject: str, *, limit: int = 8, is_all: bool = False) -> list[Found]:
+        """Papers on a subject, newest first, each once; of one that two services have, the one that knows its code.
+        `is_all`: the answer is what was asked for, and a service that is away is told each time."""
         found: dict[tuple[str, ...], Found] = {}
         for name in self._names:
             try:
@@ -70,7 +71,7 @@ class Bibliography:
                     if key not in found or (paper.code and not found[key].code):
                         found[key] = paper
             except Unreachable as error:
-                if error.is_news:  # what is only looked through for more is not missed twice
+                if is_all or error.is_news:  # what is only looked through for more is not missed twice
                     self._warn(f"{name} was not searched: {error}")
         return sorted(found.values(), key=lambda paper: -paper.year)[: 2 * limit]
 

@@ -1,7 +1,7 @@
 """How near words lie to other words: the share of their weight that the other text holds.
 
 A word weighs the more the fewer texts have it (inverse document frequency; Spärck Jones 1972). Words are cut to six
-letters, so that plurals and tenses count as one.
+letters, so that plurals and tenses count as one; those that any text has are none. `LoRA+` is not `LoRA`.
 Invariant: 1 for a text that holds every word, 0 for one that holds none.
 """
 
@@ -12,12 +12,20 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 
-_WORD = re.compile(r"[^\W_]+")
+from evo.ideas.wording import COMMON
+
+_WORD = re.compile(r"[^\W_]+\+*")
 _STEM = 6
 
 
 def stems(text: str) -> set[str]:
-    return {word[:_STEM] for word in _WORD.findall(text.lower()) if len(word) > 1 or word.isdigit()}
+    """What a text is compared by."""
+    words = (word for word in _WORD.findall(text.lower()) if word not in COMMON and (len(word) > 1 or word.isdigit()))
+    return {_stem(word) for word in words}
+
+
+def _stem(word: str) -> str:
+    return word if word.endswith("+") else word[:_STEM]
 
 
 def likenesses(words: str, texts: Mapping[str, str]) -> dict[str, float]:

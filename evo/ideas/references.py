@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from evo.domain.idea import Idea, Reference
-from evo.ideas.wording import COMMON
+from evo.ideas.wording import COMMON, is_name
 from evo.lightdata import replace
 
 Service = Literal["arxiv", "huggingface", "github", "blog"]
@@ -135,7 +135,7 @@ def _telling(told: list[str]) -> list[str]:
 
 def _has_marks_of(title: str, other: str) -> bool:
     """Whether it has every number of the other and every word with two capitals: versions and acronyms are names."""
-    marks = [word for word in _MARK.findall(other) if any(map(str.isdigit, word)) or sum(map(str.isupper, word)) > 1]
+    marks = [word for word in _MARK.findall(other) if is_name(word)]
     return {mark.casefold() for mark in marks} <= {word.casefold() for word in _MARK.findall(title)}
 
 

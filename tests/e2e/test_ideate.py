@@ -160,6 +160,9 @@ def test_lessons_come_back_in_another_workspace_of_the_same_kind_with_their_orig
     own = next(lesson for lesson in here["lessons"] if lesson["relation"] == "own")
     assert (own["text"], own["is_derived"]) == ("skill is all it takes", False)
     other = make_command_workspace(tmp_path / "later")
+    foreign = make_command_workspace(tmp_path / "foreign", score=SCORE + "# of another task\n")
+    told = [lesson["relation"] for lesson in evo("lessons", cwd=foreign).data["lessons"]]
+    assert "earlier workspace" not in told, "that both are measured by a command makes them no kind"
     found = evo("lessons", cwd=other).data["lessons"]
     recalled = next(lesson for lesson in found if lesson["text"] == "skill is all it takes")
     assert recalled["relation"] == "earlier workspace"

@@ -157,7 +157,7 @@ class AnthropicSource:
     def _proposed(self, client: anthropic.Anthropic, facts: Facts, brief: Brief) -> list[Idea]:
         means = self._means
         task = briefing.task_of(facts, brief, PROPOSALS)
-        found = means.library.search(briefing.subject_of(facts, brief)) if brief == "literature" else []
+        found = means.library.search(briefing.subject_of(facts)) if brief == "literature" else []
         candidates = briefing.own_candidates(facts, means.base, found)
         notes, more = self._researched(client, task)
         candidates = briefing.once([*candidates, *more])

@@ -19,6 +19,7 @@ from evo.ideas.web import Query, Unreachable, Web
 
 _ATOM = "{http://www.w3.org/2005/Atom}"
 _MOST_IDS = 50
+_TERM = re.compile(r"[^\W_]+(?:[.-][^\W_]+)*")
 
 
 class Arxiv:
@@ -45,9 +46,13 @@ class Arxiv:
         return {id: by_id.get(id) for id in ids}
 
     def search(self, words: str, *, limit: int) -> list[Found]:
-        terms = " AND ".join(f"all:{word}" for word in re.findall(r"[^\W_]+", words))
+        """Newest first: papers with all the words; where there is none, with the first two."""
+        terms = [f'all:"{word}"' if re.search(r"\W", word) else f"all:{word}" for word in _TERM.findall(words)]
+        return self._found(terms, limit) or (self._found(terms[:2], limit) if len(terms) > 2 else [])
+
+    def _found(self, terms: list[str], limit: int) -> list[Found]:
         asked: dict[str, str | int] = {
-            "search_query": terms,
+            "search_query": " AND ".join(terms),
             "sortBy": "submittedDate",
             "sortOrder": "descending",
             "max_results": limit,

@@ -21,10 +21,13 @@ from evo.ideas.knowledge import KnowledgeBase
 from evo.ideas.references import cleaned, identify
 from evo.ideas.secrets import masked, masked_in
 from evo.ideas.sources.base import Found
+from evo.ideas.wording import subject
 from evo.validation import plain
 
 MOST_NODES = 30
 MOST_CANDIDATES = 40
+MOST_TERMS = 4
+"""Of a search: a paper must have them all."""
 TAIL = 300
 NOTES = 5000
 """Characters of the running notes, the newest."""
@@ -127,6 +130,12 @@ def _shown(value: Any) -> Any:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} … ({len(text) - LONGEST} more characters)"
 
 
+_KINDS: dict[str, str] = {
+    "verifiable": "verifiable reward",
+    "pairs": "preference",
+    "demonstrations": "instruction tuning",
+}
+_NO_TECHNIQUES = ("", "none", "base", "command")
 _TOLD_OF_TASK = (
     *("benchmark", "shapes", "rows", "constraints", "scorer", "dev_items", "base_score", "chance"),
     *("is_maximised", "model_family", "model_parameters", "has_cuda", "slices"),
@@ -307,10 +316,11 @@ def _effect(one: Proposed, facts: Facts, parent: str) -> tuple[float | None, flo
     return gain, max(low, -below), min(high, above)
 
 
-def subject_of(facts: Facts, brief: Brief) -> str:
-    """Few words to search the libraries by: the technique at hand and the kind of task."""
+def subject_of(facts: Facts, technique: str = "") -> str:
+    """Few words to search the libraries by: the technique at hand, else the kind of task, and what it is about."""
     best = facts.nodes.get(facts.best)
-    technique = best.technique if best is not None and best.technique not in ("", "none") else ""
-    shape = {"verifiable": "verifiable reward", "pairs": "preference", "demonstrations": "instruction tuning"}
-    kind = next((shape[one] for one in facts.task.shapes if one in shape), "post-training")
-    return " ".join(filter(None, [technique.upper(), kind, "failure" if brief == "failure_analysis" else ""]))
+    at_hand = best.technique if best is not None and best.id != ROOT and best.technique not in _NO_TECHNIQUES else ""
+    kind = next((_KINDS[one] for one in facts.task.shapes if one in _KINDS), "post-training")
+    head = (technique or at_hand).upper() or kind
+    about = subject(masked(facts.reading.words or facts.task.objective), most=MOST_TERMS - len(head.split()))
+    return f"{head} {about or 'language model'}"

@@ -43,7 +43,7 @@ def ideate(session: Session, brief: Brief, k: int = 5, *, asked: Panel | None = 
     asked = asked or panel(session, NOBODY)
     members: list[Source] = [Rules(), *asked.members]
     proposed = asked.library.resolved([idea for member in members for idea in member.propose(facts, brief)])
-    chosen = searched(asked.library, brief, select(session, facts, proposed, k=k))
+    chosen = searched(asked.library, facts, brief, select(session, facts, proposed, k=k))
     known = store.states(session.db)
     recorded = store.add(session.db, chosen)
     append(session.layout, [one for one in recorded if store.fingerprint(one.idea) not in known])

@@ -16,6 +16,7 @@ from typing import Any
 from evo.domain.experiment import ROOT
 from evo.domain.idea_views import LessonsView, LessonView
 from evo.errors import EvoError, NotFound
+from evo.files import sha256_file, sha256_json
 from evo.ideas.facts import Facts, Node
 from evo.ideas.insight import insight_of
 from evo.ideas.knowledge import or_query
@@ -26,6 +27,7 @@ from evo.store import lessons as store
 from evo.store import meta
 from evo.validation import plain
 from evo.workspace.layout import Layout
+from evo.workspace.pin import SCORER
 
 RECALLED = "recalled_lessons"
 """Read by the brief too."""
@@ -168,6 +170,12 @@ def techniques_of(session: Session) -> frozenset[str]:
 
 
 def kind_of(session: Session) -> str:
-    """What kind of task it is: how it is measured."""
+    """What kind of task it is: how it is measured. A command and a scorer of one's own are known by their pages, for
+    that there is one says nothing of a task."""
     config = session.config.eval
-    return f"{config.backend}:{config.scorer}" if config.backend != "command" else "command"
+    is_command = config.backend == "command"
+    if not is_command and config.scorer != "custom":
+        return f"{config.backend}:{config.scorer}"
+    pages = (session.layout.root / name for name in (*([] if is_command else [SCORER]), *config.files))
+    told = [config.command, *(sha256_file(page) for page in pages if page.is_file())]
+    return f"{'command' if is_command else config.backend}:{sha256_json(told)[:16]}"

@@ -17,6 +17,7 @@ from evo.ideas.cache import Cache
 from evo.ideas.enrich import enriched
 from evo.ideas.facts import Facts
 from evo.ideas.source import Source
+from evo.ideas.sources.briefing import subject_of
 from evo.ideas.sources.means import Means, Room
 from evo.ideas.web import Web, is_allowed
 from evo.ops.budget import charge_orphans
@@ -92,12 +93,12 @@ def means(session: Session, shelf: Bibliography) -> Means:
     return Means(session.config.ideas, LedgerPurse(session), shelf, knowledge.load(), _Legal(session))
 
 
-def searched(shelf: Bibliography, brief: Brief, ideas: list[Idea]) -> list[Idea]:
+def searched(shelf: Bibliography, facts: Facts, brief: Brief, ideas: list[Idea]) -> list[Idea]:
     """Ideas of a literature brief with recent work beside them, where there is a network."""
     technique = next((idea.technique for idea in ideas if idea.technique), "")
     if brief != "literature" or not technique or not shelf.is_on:
         return ideas
-    return enriched(ideas, shelf.search(f"{technique.upper()} language model"))
+    return enriched(ideas, shelf.search(subject_of(facts, technique)))
 
 
 class _Legal:
