@@ -9,7 +9,8 @@ from evo.lightdata import dataclass, field
 
 @dataclass(frozen=True)
 class Tick:
-    """One moment of one experiment. `stage`: queued, training, evaluating, smoke, held-out, vault, re-scoring."""
+    """One moment of one experiment. `stage`: queued, training, evaluating, smoke, held-out, vault, re-scoring, waiting
+    (while another process is at it)."""
 
     experiment: str
     attempt: int

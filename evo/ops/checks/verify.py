@@ -28,6 +28,7 @@ from evo.ops.checks import stored
 from evo.ops.checks.stored import Seen, Subject
 from evo.ops.judging import epoch
 from evo.ops.judging.judge import Judge, eval_job, evaluate, pinned_items, write_items
+from evo.ops.judging.turn import turn
 from evo.ops.progress import OnTick, Tick, silent
 from evo.ops.runs.launch import weights_folder
 from evo.session import Session
@@ -57,11 +58,13 @@ class Again(NamedTuple):
 def verify(
     session: Session, identifier: str, *, items: int = ITEMS, seed: int | None = None, on_tick: OnTick = silent
 ) -> VerifyView:
-    """Look at everything and store what was found. Refused where there is no score of the present epoch."""
+    """Look at everything and store what was found; waits while another process is at it. Refused where there is no
+    score of the present epoch."""
     judge, _ = epoch.enter(session, on_tick)
     drawn = secrets.randbits(31) if seed is None else seed
-    seen = examine(session, judge, identifier, items=items, seed=drawn, on_tick=on_tick)
-    open_ones = [found for found in findings.of(session.db, identifier) if not found.settled]
+    with turn(session, identifier, on_tick=on_tick):
+        seen = examine(session, judge, identifier, items=items, seed=drawn, on_tick=on_tick)
+        open_ones = [found for found in findings.of(session.db, identifier) if not found.settled]
     blocks = [found for found in open_ones if found.finding.severity == "block"]
     more = "" if not blocks or any(b.finding.source == SOURCE for b in blocks) else "what other checks found blocks it"
     return VerifyView(
@@ -84,7 +87,8 @@ def before_question(session: Session, judge: Judge, identifier: str, on_tick: On
 
 
 def examine(session: Session, judge: Judge, identifier: str, *, items: int, seed: int, on_tick: OnTick) -> list[Seen]:
-    """Every check, in order; what they found replaces what was found before, and the draw is an event."""
+    """Every check, in order; what they found replaces what was found before, and the draw is an event. Its caller has
+    the turn."""
     subject = subject_of(session, judge, identifier)
     timed = stored.duration(subject)
     again, drawn = scored_again(subject, items=items, seed=seed, is_wide=not timed.is_quiet, on_tick=on_tick)
@@ -151,7 +155,7 @@ def again(subject: Subject, items: Sequence[Item], known: dict[str, float], on_t
     """Evaluate `items` with the experiment's weights, in a folder that goes when it is done."""
     session, experiment = subject.session, subject.experiment
     place = AttemptFolder(session.layout.cache / "verify" / f"{experiment.id}.{os.getpid()}")
-    path = place.root.with_suffix(".jsonl")
+    path = place.root.with_name(f"{place.root.name}.jsonl")
     write_items(path, list(items), mode=0o600)
     model = weights_folder(session, experiment)
     job = eval_job(session, subject.judge, split="dev", model=model, out_dir=place.eval_dir, items=path)

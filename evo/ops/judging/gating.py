@@ -13,13 +13,15 @@ from evo.data import seal
 from evo.domain.certificate import Look, Terms
 from evo.domain.experiment import Experiment
 from evo.domain.views import CertifyView, LooksView
-from evo.errors import BudgetSpent, Denied, Refused
+from evo.errors import BudgetSpent, Busy, Denied, Refused
 from evo.evidence import history_of, rules_of, standpoint, strength, unfit, why_gate_is_off
 from evo.gate import asking
 from evo.gate.decision import Decision
 from evo.lightdata import replace
 from evo.ops.judging import epoch
 from evo.ops.judging.heldout import Side, decide_on, side, sides_of, terms_of
+from evo.ops.judging.judge import Judge
+from evo.ops.judging.turn import turn
 from evo.ops.progress import OnTick, silent
 from evo.session import Session
 from evo.store import attempts, experiments, findings, gate_rows, lineage
@@ -47,7 +49,10 @@ def after_score(session: Session, identifier: str, on_tick: OnTick = silent) -> 
         about = "" if target.id == identifier else f" ({target.id} is the best node)"
         return f"kept: open, a legal parent; {now.obstacle or now.verdict.reason}{about}"
     sides = side(session, now.target), side(session, now.reference)
-    return ask(session, *sides, zeta=now.verdict.evidence, on_tick=on_tick).message
+    try:
+        return ask(session, *sides, zeta=now.verdict.evidence, on_tick=on_tick).message
+    except Busy as busy:
+        return f"kept: open, a legal parent; {busy.message}"
 
 
 def certify(session: Session, identifier: str, on_tick: OnTick = silent) -> CertifyView:
@@ -99,8 +104,15 @@ def refuse_scalar(session: Session, what: str) -> None:
 
 
 def ask(session: Session, candidate: Side, reference: Side, *, zeta: float, on_tick: OnTick = silent) -> CertifyView:
-    """Write the look down, evaluate both sides on held-out, decide, record."""
+    """Write the look down, evaluate both sides on held-out, decide, record. Busy where another process is at it."""
     judge, _ = epoch.enter(session, on_tick)
+    with turn(session, candidate.experiment.id):
+        return _ask(session, judge, candidate, reference, zeta=zeta, on_tick=on_tick)
+
+
+def _ask(
+    session: Session, judge: Judge, candidate: Side, reference: Side, *, zeta: float, on_tick: OnTick
+) -> CertifyView:
     rules = rules_of(session)
     seal.load_split(session.layout.root, "heldout")  # a broken seal costs no look
     sides = sides_of(session, judge, candidate, reference, on_tick)  # nor does a guard that could never hold
