@@ -80,7 +80,8 @@ def answer(db: sqlite3.Connection, look: Look, **answer: Unpack[Answer]) -> Cert
     """Write the bit, its certificate and, when it passed, the commit, in one transaction.
 
     A look that has its answer keeps it, and its certificate is returned. Where the experiment is no longer open (or
-    committed), or a check has found what blocks it, a pass is recorded as void and commits nothing.
+    committed), a pass is recorded as void and commits nothing. Refused where a check has found meanwhile what blocks
+    it: the look keeps waiting, and is handed out again once the finding is gone or settled.
     """
     with transaction(db):
         row = db.execute(
@@ -91,8 +92,8 @@ def answer(db: sqlite3.Connection, look: Look, **answer: Unpack[Answer]) -> Cert
             return _certificate_of_look(db, look)
         state = experiments.get(db, look.experiment).state
         void_reason = f"it was {state} when the answer came" if state not in ("open", "committed") else ""
-        if not void_reason and (found := findings.blocks(db, look.experiment)):
-            void_reason = f"{found[0].finding.source} had found: {found[0].finding.message}"
+        if not void_reason:
+            _refuse_blocked(db, look.experiment)
         db.execute(
             "INSERT INTO certificate (experiment, against, look, passed, mode, isolation, epoch, weights_hash, is_void,"
             " void_reason, created_at, terms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

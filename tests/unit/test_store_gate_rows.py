@@ -136,7 +136,7 @@ BLOCK = Finding("leaks", "exact", "block", "line 3 of train.jsonl holds item q1"
 
 
 def test_a_finding_that_blocks_stops_question_and_commit_until_it_is_settled(db: sqlite3.Connection) -> None:
-    """A29: no look is spent on it; one that comes while the answer is worked out makes a pass void."""
+    """A29: no look is spent on it; one that comes while the answer is worked out leaves the look waiting."""
     id, late = scored(db, planted(db)), scored(db, planted(db))
     findings.replace(db, "leaks", [BLOCK], experiment=id)
     with pytest.raises(Refused, match="leaks found: line 3"):
@@ -145,11 +145,17 @@ def test_a_finding_that_blocks_stops_question_and_commit_until_it_is_settled(db:
     findings.settle(db, findings.of(db, id)[0].id, why="line 3 was written before the item was")
     look = asked(db, late)
     findings.replace(db, "verify", [replace(BLOCK, source="verify")], experiment=late)
-    void = answered(db, look, True)
-    assert (void.passed, void.is_void, experiments.get(db, late).state) == (True, True, "open")
-    assert "verify had found" in void.void_reason
-    assert answered(db, asked(db, id), True).is_void is False
-    assert experiments.get(db, id).state == "committed"
+    for passed in (True, False):  # which of the two it was is not told
+        with pytest.raises(Refused, match="verify found: line 3"):
+            answered(db, look, passed)
+    assert (gate_rows.certificates(db, late), experiments.get(db, late).state) == ([], "open")
+    assert [known.passed for known in gate_rows.asks(db, HELDOUT)] == [None]
+    findings.replace(db, "verify", [], experiment=late)
+    assert asked(db, late) == look
+    for experiment in (late, id):
+        assert answered(db, asked(db, experiment), True).is_void is False
+        assert experiments.get(db, experiment).state == "committed"
+    assert gate_rows.looks_used(db, HELDOUT) == 2
 
 
 def test_the_database_itself_holds_what_a_finding_stops(db: sqlite3.Connection) -> None:
