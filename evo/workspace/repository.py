@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from evo.domain.experiment import Experiment, parse_experiment_id
-from evo.errors import NotFound, Refused
+from evo.errors import EvoError, NotFound, Refused
 from evo.files import write_text
 from evo.lightdata import dataclass
 from evo.workspace.folders import copy_files, remove_folder
@@ -179,9 +179,12 @@ def _held(place: _Place) -> Iterator[None]:
             if place.folder.exists() and os.path.samestat(os.fstat(handle), place.folder.stat()):
                 yield
                 return
-        except BaseException:
+        except BaseException as error:
             with suppress(OSError):  # an empty folder is no worktree
                 place.folder.rmdir()
+            if isinstance(error, OSError) and not isinstance(error, EvoError):
+                where = error.filename2 or error.filename or place.folder
+                raise Refused(f"{where}: {error.strerror}", hint="make room, or let it be written") from error
             raise
         finally:
             os.close(handle)

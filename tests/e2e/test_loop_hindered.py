@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -9,6 +10,11 @@ from pathlib import Path
 import pytest
 from looping import heartbeat, make_loop_workspace
 from workspaces import evo_here
+
+from evo.domain.loop import LoopOptions
+from evo.errors import Refused
+from evo.ops.loop.drive import LoopRequest, loop
+from evo.session import open_session
 
 KEYLESS = "--ideator none"
 
@@ -48,3 +54,44 @@ def test_what_could_not_be_made_is_made_later_and_leaves_no_orphan(
     states = evo_here("status --json", cwd=workspace).data["states"]
     assert states.get("pending", 0) == 0
     assert sum(states.values()) == 3 + is_edited, "an orphan"
+
+
+def test_a_page_that_cannot_be_written_ends_it_in_words(tmp_path: Path) -> None:
+    """C14: no traceback, the path is named, the row says error; before it begins it is refused, and nothing is lost."""
+    workspace = make_loop_workspace(tmp_path / "ws", "gate.mode=none", n=60)
+    page = workspace / "AGENT_CONTEXT.md"
+    page.mkdir()
+    assert evo_here(f"loop -n 1 {KEYLESS} --json", cwd=workspace).error["message"].startswith("AGENT_CONTEXT.md is a ")
+    assert evo_here("status --json", cwd=workspace).data["loop"] is None
+    page.rmdir()
+
+    def tell(event: str, *_: object) -> None:
+        if event == "picked":
+            page.mkdir()
+
+    with contextlib.chdir(workspace), open_session() as session:
+        options = LoopOptions(1, ideator="none")
+        with pytest.raises(Refused, match=r"AGENT_CONTEXT\.md: Is a directory"):
+            loop(session, LoopRequest(options, frozenset({"experiments", "ideator"})), tell)
+    stand = evo_here("status --json", cwd=workspace).data["loop"]
+    assert (stand["status"], "Is a directory" in stand["reason"]) == ("error", True)
+    assert heartbeat(workspace)["status"] == "error"
+    page.rmdir()
+    done = evo_here("loop --json", cwd=workspace).data
+    assert (done["id"], done["status"], done["experiments"]) == (1, "completed", 1)
+
+
+def test_notes_of_git_that_cannot_be_written_are_named(tmp_path: Path) -> None:
+    workspace = make_loop_workspace(tmp_path / "ws", n=60)
+    (workspace / ".git" / "worktrees").write_text("in the way")
+    refused = evo_here("new --recipe cube -m words --json", cwd=workspace)
+    assert refused.code == 4, refused.err
+    assert ".git/worktrees/exp_0001: Not a directory" in refused.error["message"]
+
+
+def test_without_git_nothing_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = make_loop_workspace(tmp_path / "ws", n=60)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    refused = evo_here(f"loop -n 1 {KEYLESS} --json", cwd=workspace)
+    assert (refused.code, refused.error["message"]) == (4, "git is not installed")
+    assert evo_here("status --json", cwd=workspace).data["loop"] is None

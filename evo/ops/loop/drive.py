@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from evo.domain.job import ProcessId
@@ -22,6 +23,7 @@ from evo.ops.loop import pages, stop
 from evo.ops.loop.ask import refuse_without_means
 from evo.ops.loop.driver import Driver, Tell, Watch
 from evo.ops.loop.grounds import RANGES, grounds, reasons
+from evo.ops.loop.ready import in_words, refuse_unready
 from evo.runner import process
 from evo.session import Session
 from evo.store import loops
@@ -59,20 +61,20 @@ def loop(session: Session, request: LoopRequest, tell: Tell, watch: Watch | None
         refuse_without_means(session, options.ideator)
     if not grounds(session, options.recipes):
         raise Refused(f"nothing to try: {reasons(session, options.recipes)}", hint=RANGES.format("NAME"))
+    refuse_unready(session)
     begun = enter(session, request, options, last, tell)
+    status: LoopStatus = "completed"
     with terminable():
         try:
-            reason = Driver(session, begun, tell, watch=watch, leaves_running=request.leaves_running).go()
+            with in_words(session):
+                reason = Driver(session, begun, tell, watch=watch, leaves_running=request.leaves_running).go()
         except KeyboardInterrupt as stop_word:
-            return leave(session, begun, "stopped", str(stop_word) or "stopped by its person", tell)
-        except EvoError as error:
-            leave(session, begun, "error", error.message, tell)
-            raise
+            status, reason = "stopped", str(stop_word) or "stopped by its person"
         except BaseException as error:
-            write_text(session.layout.loop / "error.log", traceback.format_exc())
-            leave(session, begun, "error", f"{type(error).__name__}: {error}", tell)
+            give_up(session, begun, error, tell)
             raise
-    return leave(session, begun, "completed", reason, tell)
+        with in_words(session):
+            return leave(session, begun, status, reason, tell)
 
 
 def picks_of(session: Session, known: Loop) -> list[Pick]:
@@ -157,6 +159,22 @@ def is_alive(session: Session, known: Loop) -> bool:
     except (ValueError, TypeError):
         return False
     return process.is_alive(controller) if process.is_here(controller) else is_beating(session.layout)
+
+
+def give_up(session: Session, begun: Loop, error: BaseException, tell: Tell) -> None:
+    """Leave it as an error. What cannot be written now, on a full disk, hides no error: a loop whose row says that it
+    runs, and whose process is gone, goes on all the same."""
+    why = error.message if isinstance(error, EvoError) else f"{type(error).__name__}: {error}"
+    if error.__cause__ is not None or not isinstance(error, EvoError):
+        with suppress(OSError):
+            write_text(session.layout.loop / "error.log", traceback.format_exc())
+    with suppress(OSError):
+        pages.beat(session, begun, "error", error=why)
+    try:
+        leave(session, begun, "error", why, tell)
+    except (EvoError, OSError, sqlite3.Error):
+        with suppress(sqlite3.Error, EvoError):
+            loops.end(session.db, begun, "error", why)
 
 
 def leave(session: Session, begun: Loop, status: LoopStatus, reason: str, tell: Tell) -> Loop:
