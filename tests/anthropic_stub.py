@@ -6,11 +6,11 @@ it is empty, a good answer. `asked`: the bodies of all requests.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -108,6 +108,9 @@ class _Handler(BaseHTTPRequestHandler):
         if isinstance(said, str) and said in SILENCES:
             time.sleep(SILENCES[said])
             return
+        if said == "drops":
+            self._drip(4)
+            return
         if said == "hang up":
             self.connection.close()
             return
@@ -121,6 +124,17 @@ class _Handler(BaseHTTPRequestHandler):
             said = 400, {}, fault("invalid_request_error", problem)
         assert not isinstance(said, str), said
         self._send(said[0], said[1], json.dumps(said[2]))
+
+    def _drip(self, seconds: float) -> None:
+        """A byte now and then, each long before any read is given up."""
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", "9999")
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            for _ in range(int(seconds / 0.1)):
+                self.wfile.write(b" ")
+                time.sleep(0.1)
 
     def _send(self, status: int, headers: dict[str, str], body: str, *, kind: str = "application/json") -> None:
         data = body.encode()
@@ -144,7 +158,7 @@ def _illegal(request: dict[str, Any]) -> str:
     return "" if request.get("max_tokens", 0) > 0 else "max_tokens is required"
 
 
-@contextmanager
+@contextlib.contextmanager
 def anthropic_api() -> Iterator[Anthropic]:
     with Anthropic() as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})

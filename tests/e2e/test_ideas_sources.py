@@ -138,6 +138,7 @@ WENT_WRONG: dict[str, tuple[list[Any], str, int | None]] = {
     "529 for good": ([stub.OVERLOADED] * 3, "529", 0),
     "a key that is not accepted": ([stub.DENIED], "401", 0),
     "silence": (["silence"], "ideas.timeout", None),
+    "an answer in drops": (["drops"], "ideas.timeout", None),
     "the line cut": (["hang up"], "ConnectionError", None),
     "another server's page": (["no JSON"], "Messages API", 0),
     "half a body": (["half a body"], "no JSON", None),

@@ -8,8 +8,12 @@ Whatever goes wrong is a warning and no ideas, and the key is in none of them.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import socket
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -43,6 +47,7 @@ _PASSING = (409, 429, 500, 502, 503, 529)
 """Refusals that may pass, and that nothing is billed for."""
 _DONE = ("end_turn", "stop_sequence", "tool_use")
 _CUT = ("max_tokens", "model_context_window_exceeded")
+_LATE = "no answer within ideas.timeout"
 _WAY_ON = {
     "max_tokens": "; ideas.max-tokens sets its length",
     "model_context_window_exceeded": "; shorter pages (mission.md, BACKGROUND.md, PLAN.md) leave it more room",
@@ -91,30 +96,59 @@ class _Elsewhere(_Failed):
 
 
 class _Wire:
-    """Tells the purse when a request leaves this machine: until then it costs nothing, whatever becomes of us."""
+    """Tells the purse when a request leaves this machine, for until then it costs nothing, and hangs up when its time
+    is over: an answer that comes drop by drop is within any limit on a read."""
 
     def __init__(self, purse: Purse) -> None:
-        self.is_asked = False
+        self.is_asked = self.is_late = False
         self._purse, self._entry = purse, 0
+        self._timeout_s: float | None = None
+        self._timer: threading.Timer | None = None
+        self._socket: socket.socket | None = None
 
     def client(self, timeout_s: float | None) -> anthropic.Anthropic:
         """Whose requests are followed."""
+        self._timeout_s = timeout_s
         http = anthropic.DefaultHttpxClient(event_hooks={"request": [self._follow]})
         return anthropic.Anthropic(max_retries=0, timeout=timeout_s, http_client=http)
 
-    def open(self, entry: int) -> None:
-        self.is_asked, self._entry = False, entry
+    @contextlib.contextmanager
+    def call(self, entry: int) -> Iterator[None]:
+        self.is_asked, self.is_late, self._entry = False, False, entry
+        try:
+            yield
+        finally:
+            self._stop()
 
     def forget(self, _: RetryCallState) -> None:
         """What was asked was refused, and is asked again after a pause."""
+        self._stop()
         self._tell(is_asked=False)
 
     def _follow(self, request: Any) -> None:
+        self._stop()
         request.extensions["trace"] = self._seen
+        if self._timeout_s is not None:
+            self._timer = threading.Timer(self._timeout_s, self._hang_up)
+            self._timer.daemon = True
+            self._timer.start()
 
-    def _seen(self, event: str, _: object) -> None:
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _hang_up(self) -> None:
+        self.is_late = True
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+    def _seen(self, event: str, info: dict[str, Any]) -> None:
         """https://www.encode.io/httpcore/extensions/#trace"""
-        if event.endswith(".send_request_body.started"):
+        if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
+            self._socket = info["return_value"].get_extra_info("socket")
+        elif event.endswith(".send_request_body.started"):
             self._tell(is_asked=True)
 
     def _tell(self, *, is_asked: bool) -> None:
@@ -225,14 +259,16 @@ class AnthropicSource:
         model, purse = self._config.model, self._means.purse
         most = prices.most(_bytes(request), max_tokens=max_tokens, searches=searches)
         entry = purse.reserve(f"ideate: {what}", most, model=model)
-        self._wire.open(entry)
         came_to: prices.Usage | None = None
         try:
-            reply = self._sent(client, {**request, "model": model, "max_tokens": max_tokens, "system": briefing.SYSTEM})
+            with self._wire.call(entry):
+                reply = self._sent(
+                    client, {**request, "model": model, "max_tokens": max_tokens, "system": briefing.SYSTEM}
+                )
             came_to = _used(reply)
         except anthropic.APIError as error:
             came_to = prices.Usage() if _is_free(error) else None
-            raise _Failed(_said(error)) from None
+            raise _Failed(_LATE if self._wire.is_late else _said(error)) from None
         except (anthropic.AnthropicError, _Elsewhere) as error:
             came_to = prices.Usage()
             raise _Failed(_named(error)) from None
@@ -306,7 +342,7 @@ def _wait_s(state: RetryCallState) -> float:
 
 def _said(error: anthropic.APIError) -> str:
     if isinstance(error, anthropic.APITimeoutError):
-        return "no answer within ideas.timeout"
+        return _LATE
     if isinstance(error, anthropic.APIStatusError):
         pause = f"; it asks for a pause of {asked:,.0f} s" if (asked := _asked_wait_s(error)) >= 1 else ""
         return f"HTTP {error.status_code}: {(error.api_message or error.message)[:200]}{pause}"
