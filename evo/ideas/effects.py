@@ -5,7 +5,7 @@ cost 35, where a later one brings two (DESIGN §9, jump edges), so neither tells
 technique is learnt from its finished experiments, each with the variance of its measurement and the more the nearer
 its settings lie: the usual normal model of random effects (Gelman et al. 2013, Bayesian Data Analysis, ch. 5).
 A run that broke says what its settings did, not what the technique brings: it widens the interval, and moves the
-centre only where breaking is the rule.
+centre only where breaking is the rule. One that jumped tells of steps from the very weights that it started from.
 Invariant: nothing is promised beyond the ends of the metric's range; the interval is never narrower than what one
 child differs from the next; without a result the prediction is a wide guess, and says so.
 """
@@ -28,8 +28,9 @@ LATER = 0.005
 """What a step with a reason brings from trained weights: a quarter of that, where a blind one brings nothing."""
 FIRST_SHARE, FIRST_SPREAD, FIRST_BETWEEN = 0.1, 0.25, 0.1
 """A first fine-tuning: share of what is left to gain, how techniques differ, and runs of one."""
-BROKEN, RULE = 3.0, 3
-"""Standard deviations below nothing at which a run broke; so many that did, and most of all, are the rule."""
+JUMP, RULE = 3.0, 3
+"""Standard deviations from nothing (DESIGN §9) beyond which a run jumped, or broke; so many that broke, and most of
+all, are the rule."""
 FAR = 0.5
 """Distance of settings from which on a result tells less than half."""
 WEIGHT = 4.0
@@ -56,13 +57,15 @@ def expected(facts: Facts, idea: Idea) -> Effect | None:
     if above <= 0:
         return None
     recipe = facts.recipes.get(idea.recipe)
-    is_first = started_from(recipe.init_from if recipe is not None else "parent", parent.id) == ROOT
+    start = started_from(recipe.init_from if recipe is not None else "parent", parent.id)
+    is_first = start == ROOT
     centre = FIRST_SHARE * min(above, 1.0) if is_first else LATER
-    spread, between = (FIRST_SPREAD, FIRST_BETWEEN) if is_first else (TAU, TAU)
     scored = (node for node in facts.nodes.values() if node.delta is not None)
     alike = [node for node in scored if (node.weights_of == ROOT) == is_first][-NEWEST:]
     own = [node for node in alike if node.technique == idea.technique]
-    told = _steady(own)
+    told = [node for node in _steady(own) if node.weights_of == start or not _has_jumped(node)]
+    is_wide = is_first or any(_has_jumped(node) for node in told)
+    spread, between = (FIRST_SPREAD, FIRST_BETWEEN) if is_wide else (TAU, TAU)
     weights = [1 / (node.delta_se**2 + between**2 * (1 + (distance_to(facts, idea, node) / FAR) ** 2)) for node in told]
     precision = 1 / spread**2 + math.fsum(weights)
     brought = math.fsum(_delta(node) * weight for node, weight in zip(told, weights, strict=True))
@@ -84,9 +87,13 @@ def room(task: Task, score: float | None) -> tuple[float, float]:
     return worst, best
 
 
+def _has_jumped(node: Node) -> bool:
+    return _delta(node) > JUMP * math.hypot(TAU, node.delta_se)
+
+
 def _steady(own: Sequence[Node]) -> Sequence[Node]:
     """Without runs that broke, unless breaking is the rule."""
-    steady = [node for node in own if _delta(node) > -BROKEN * math.hypot(TAU, node.delta_se)]
+    steady = [node for node in own if _delta(node) > -JUMP * math.hypot(TAU, node.delta_se)]
     broken = len(own) - len(steady)
     return own if broken >= RULE and 2 * broken > len(own) else steady
 

@@ -34,7 +34,7 @@ def offered(session: Session, mind: Beliefs, pick: Experiment, *, looks_outside:
         parent = parent_of(session, one.idea, pick)
         if parent is None or not is_sensible(session, one.idea, parent):
             continue
-        if parent.id == pick.id or reaches_best(mind, one.idea, parent.id, unit=unit):
+        if parent.id == pick.id or is_current(mind, one.idea, parent.id, unit=unit):
             more = listings.open_ideas(session.db) - 1
             yield Hint(f"evo ideas take {one.id}", words_of(one, parent, more=more))
             return
@@ -59,8 +59,11 @@ def is_sensible(session: Session, idea: Idea, parent: Experiment) -> bool:
     return not was_tried(session, parent, Step(idea.recipe, settings))
 
 
-def reaches_best(mind: Beliefs, idea: Idea, parent: str, *, unit: float) -> bool:
-    """Whether what it promises, and half of what it may bring beyond that, comes up to the best as it stands now."""
+def is_current(mind: Beliefs, idea: Idea, parent: str, *, unit: float) -> bool:
+    """It was drawn from the best as it stands now; or what it promises, and half of what it may bring beyond that,
+    comes up to that."""
+    if mind.best in idea.based_on:
+        return True
     gain = idea.gain or 0.0
     hoped = gain if idea.high is None else (gain + idea.high) / 2
     return mind.estimate(parent)[0] + hoped / unit >= mind.estimate(mind.best)[0]

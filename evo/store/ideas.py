@@ -27,6 +27,9 @@ _MOVES: dict[IdeaState, frozenset[IdeaState]] = {
     "dropped": frozenset({"open"}),
     "refuted": frozenset(),
 }
+_RULES = {"kb", "rules"}
+_EXPECTED = ("gain", "low", "high", "gpu_seconds", "refuted_by", "rationale", "novelty", "differs")
+"""What the tree says of a step, as it stands when somebody proposes it."""
 
 
 def fingerprint(idea: Idea) -> str:
@@ -36,7 +39,7 @@ def fingerprint(idea: Idea) -> str:
 
 def add(db: sqlite3.Connection, ideas: Iterable[Idea]) -> list[RecordedIdea]:
     """Record them, all or none, in order; one that is known already is returned as it stands, with its references as
-    they are judged now."""
+    they are judged now, and while it is open with what its source expects of it now: it is held to that once taken."""
     with transaction(db):
         at = clock.now()  # one asking has one time
         return [_add(db, idea, at=at) for idea in ideas]
@@ -50,25 +53,29 @@ def _add(db: sqlite3.Connection, idea: Idea, *, at: str) -> RecordedIdea:
     ).fetchone()
     if row is None:
         row = db.execute("SELECT * FROM idea WHERE fingerprint = ?", (fingerprint(idea),)).fetchone()
-        return _met_again(db, _recorded(row), idea.references)
+        return _met_again(db, _recorded(row), idea)
     events.append(db, "idea", data={"idea": row["id"], "brief": idea.brief, "title": idea.title})
     return _recorded(row)
 
 
-def _met_again(db: sqlite3.Connection, known: RecordedIdea, cited: list[Reference]) -> RecordedIdea:
+def _met_again(db: sqlite3.Connection, known: RecordedIdea, proposed: Idea) -> RecordedIdea:
     """Its references judged anew, and what is cited for it now. A new one that leads elsewhere is told, and not kept:
     the idea has stood without it."""
-    now = {(one.url, one.title): one for one in cited}
+    now = {(one.url, one.title): one for one in proposed.references}
     kept = []
     for one in known.idea.references:
         again = now.pop((one.url, one.title), one)
         kept.append(one if again.status == "unresolved" else again)
     wrong = [one for one in now.values() if one.status in _WRONG]
     kept = [*kept, *(one for one in now.values() if one.status not in _WRONG)][:MOST_REFERENCES]
-    if kept != known.idea.references:
-        body = json.dumps(plain(replace(known.idea, references=kept)), allow_nan=False)
+    is_alike = proposed.source == known.idea.source or {proposed.source, known.idea.source} == _RULES
+    is_expected_anew = known.state == "open" and is_alike
+    expected = {name: getattr(proposed, name) for name in _EXPECTED} if is_expected_anew else {}
+    idea = replace(known.idea, references=kept, **expected)
+    if idea != known.idea:
+        body = json.dumps(plain(idea), allow_nan=False)
         db.execute("UPDATE idea SET body = ? WHERE id = ?", (body, known.id))
-    return replace(known, idea=replace(known.idea, references=[*kept, *wrong]))
+    return replace(known, idea=replace(idea, references=[*kept, *wrong]))
 
 
 def get(db: sqlite3.Connection, id: int) -> RecordedIdea:

@@ -157,6 +157,11 @@ def test_the_frontier_is_scaled_combined_and_refined_from_measured_gains() -> No
     assert combined.recipe == "rft"
     assert combined.parent == "exp_0001"
     assert any(idea.title.startswith("refine exp_0001: learning_rate") for idea in ideas)
+    rewarded = tree(
+        task("verifiable", "demonstrations"), {"gain": 0.08}, {"recipe": "grpo", "gain": 0.3, "parent": "exp_0001"}
+    )
+    titles = [idea.title for idea in frontier.propose(rewarded, load())]
+    assert not any("once more what exp_0001 did" in title for title in titles), "imitation undoes what a reward taught"
     nothing = tree(task("demonstrations"), {"gain": -0.02})
     assert frontier.propose(nothing, load()) == []
 

@@ -44,7 +44,7 @@ def losing(parent: str, base: float = 0.0, **more: Any) -> list[dict[str, Any]]:
     "facts",
     [
         tree(task(*BOTH, base=0.3), {"gain": 0.2}, *losing("exp_0001", 0.2), rounds_without_gain=4),
-        tree(task(*BOTH, base=0.6), *losing("exp_0000"), rounds_without_gain=4),
+        tree(task(*BOTH, base=0.6), BROKE, *losing("exp_0000"), rounds_without_gain=4),
     ],
 )
 def test_where_every_child_loses_a_lower_rate_comes_first_and_no_loser_lends_its_settings(facts: Facts) -> None:

@@ -121,8 +121,12 @@ def test_what_the_best_has_left_behind_is_offered_no_more(session: Session) -> N
     score(session.db, low, right(18))
     (old,) = asked(session, idea("old", 1e-5, parent=low, gain=0.005, low=-0.045, high=0.055))
     assert offers(session) == [f"evo ideas take {old}"]
-    score(session.db, plant(session.db, parent=low), right(38))
+    high = plant(session.db, parent=low)
+    score(session.db, high, right(38))
     assert offers(session) == []
+    (beside,) = asked(session, idea("beside", 3e-5, parent=low, gain=0.1, low=-0.1, high=0.2, based_on=[high]))
+    assert offers(session) == [f"evo ideas take {beside}"]
+    ideas.move(session.db, beside, "dropped")
     assert ideas.get(session.db, old).state == "open"
     (bold,) = asked(session, idea("bold", 2e-5, parent=ROOT, gain=0.5, low=-0.1, high=0.6))
     assert offers(session) == [f"evo ideas take {bold}"]

@@ -52,6 +52,21 @@ def test_references_are_as_they_were_judged_last(db: sqlite3.Connection) -> None
     )
 
 
+def test_an_open_idea_promises_what_is_expected_of_it_now_and_a_taken_one_what_it_promised(
+    db: sqlite3.Connection,
+) -> None:
+    (known,) = ideas.add(db, [BETA])
+    grown = replace(BETA, gain=0.2, low=0.1, high=0.3, refuted_by="an interval that ends below +0.100")
+    (again,) = ideas.add(db, [replace(grown, source="rules")])
+    assert again == ideas.get(db, known.id)
+    assert (again.idea.gain, again.idea.refuted_by, again.idea.source) == (0.2, grown.refuted_by, "kb")
+    (of_a_model,) = ideas.add(db, [replace(BETA, gain=0.9, high=1.0, source="anthropic")])
+    assert of_a_model.idea.gain == 0.2
+    ideas.move(db, known.id, "taken", experiment=planted(db))
+    (held,) = ideas.add(db, [BETA])
+    assert held.idea.gain == ideas.get(db, known.id).idea.gain == 0.2
+
+
 @pytest.mark.parametrize("status", ["mismatch", "not_found"])
 def test_a_later_citation_that_is_wrong_is_told_and_does_not_stick(db: sqlite3.Connection, status: Any) -> None:
     wrong = replace(PAPER, title="Quite another paper", status=status)

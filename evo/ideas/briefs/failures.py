@@ -19,7 +19,7 @@ from evo.ideas.facts import Facts, Node
 from evo.ideas.knowledge import Claim, KnowledgeBase
 from evo.ideas.recommend import contradicted
 from evo.ideas.remedies import BY_FAILURE, BY_READING, FORMAT, LOG, OTHERWISE, SCALED, Remedy
-from evo.ideas.situations import failed, scored, situations
+from evo.ideas.situations import failed, newest_ended, scored, situations
 from evo.ideas.symptoms import is_lora, is_loss, symptoms, value_of
 
 _NOISE = re.compile(r"0x[0-9a-f]+|/[\w./-]+|\d+(\.\d+)?([eE][+-]?\d+)?")
@@ -42,14 +42,14 @@ class Cluster(NamedTuple):
 
 
 def clusters(facts: Facts) -> list[Cluster]:
-    """Those that are not over first, the largest of them, the newest among equals."""
+    """The largest first, the newest among equals."""
     found: dict[tuple[str, str], list[Node]] = {}
     for node in failed(facts):
         kind = kind_of(node)
         key = (kind, signature(node.log_tail) if kind in (*_REFINED, "eval_failed", "bad_result") else "")
         found.setdefault(key, []).append(node)
     groups = [Cluster(kind, words, nodes) for (kind, words), nodes in found.items()]
-    return sorted(groups, key=lambda group: (all(n.state == "discarded" for n in group.nodes), -len(group.nodes)))
+    return sorted(groups, key=lambda group: -len(group.nodes))
 
 
 def kind_of(node: Node) -> str:
@@ -65,13 +65,17 @@ def signature(log: str) -> str:
 
 
 def propose(facts: Facts, base: KnowledgeBase) -> list[Idea]:
-    """Failed runs first, then what the readings of finished ones call for."""
-    drafts = [*_of_failures(facts, base), *_of_readings(facts, base)]
+    """Failed runs first, then what the readings of finished ones call for; failures that others have followed last."""
+    groups = clusters(facts)
+    newest = {node.id for node in newest_ended(facts)}
+    live = [group for group in groups if newest & {node.id for node in group.nodes}]
+    over = [group for group in groups if group not in live]
+    drafts = [*_of_failures(facts, base, live), *_of_readings(facts, base), *_of_failures(facts, base, over)]
     return [idea_of(facts, base, "failure_analysis", draft) for draft in drafts]
 
 
-def _of_failures(facts: Facts, base: KnowledgeBase) -> Iterator[Draft]:
-    for group in clusters(facts):
+def _of_failures(facts: Facts, base: KnowledgeBase, groups: Iterable[Cluster]) -> Iterator[Draft]:
+    for group in groups:
         newest = _gentlest(facts, group)
         what = f"{len(group.nodes)} × {group.kind}" if len(group.nodes) > 1 else f"{newest.id}: {group.kind}"
         claims = _claims(base, _SITUATION.get(group.kind, ""))

@@ -18,7 +18,7 @@ from evo.ideas.knowledge import KnowledgeBase
 from evo.ideas.novelty import said
 from evo.ideas.situations import candidates, scored
 from evo.ideas.space import Axis, axis_of
-from evo.ideas.symptoms import is_above, is_lora, siblings, value_of
+from evo.ideas.symptoms import REINFORCED, SUPERVISED, is_above, is_lora, siblings, value_of
 
 DOSE = ("epochs", "samples", "group_size", "lora_rank")
 """What a larger dose of a recipe is, the cheapest thing to try first."""
@@ -52,7 +52,8 @@ def _scale(facts: Facts) -> Iterator[Draft]:
             why = f"{node.id} brought {node.delta:+.3f} on the best path; a larger dose may bring more"
             yield _step(title, why, node, settings, parent=node.parent or ROOT, risks="past the peak it falls")
             break
-        if node.id != facts.best and facts.recipes[node.recipe].follows:
+        undoes = node.technique in SUPERVISED and facts.nodes[facts.best].technique in REINFORCED
+        if node.id != facts.best and facts.recipes[node.recipe].follows and not undoes:
             title = f"once more what {node.id} did, from {facts.best}"
             why = f"{node.id} brought {node.delta:+.3f} by {node.technique}; the best path has moved on since"
             yield _step(title, why, node, dict(node.params), parent=facts.best, risks="its effect may be spent")
