@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from evo.domain.loop import Pick, Plan
-from evo.ops.loop.pages import journal_row
+from evo.ops.loop.journal import row_of
 
 SECRET = "hf_abcdefghijklmnopqrst"
 
@@ -24,7 +24,7 @@ def test_a_line_has_every_parameter_and_no_secret() -> None:
     plan = Plan(
         f"argv --hub {SECRET} again", "w", "exp_0000", "sft", settings={"argv": params["argv"], "learning_rate": 5e-05}
     )
-    row = journal_row(Pick(1, 1, "move", plan, "exp_0001", "failed", told, ended_at="2026-01-01T00:00:00Z"))
+    row = row_of(Pick(1, 1, "move", plan, "exp_0001", "failed", told, ended_at="2026-01-01T00:00:00Z"))
     assert SECRET not in json.dumps(row)
     assert (row["failure"], row["logs"], row["commit"]) == (told["failure"], told["logs"], told["commit"])
     assert "message" not in row
@@ -34,6 +34,6 @@ def test_a_line_has_every_parameter_and_no_secret() -> None:
 
 def test_what_evo_itself_refused_keeps_its_words() -> None:
     told = {"failure": "refused", "message": f"rank 0 must be at least 1; token={SECRET}"}
-    row = journal_row(Pick(1, 1, "idea", Plan("h", "w"), None, "refused", told, ended_at="2026-01-01T00:00:00Z"))
+    row = row_of(Pick(1, 1, "idea", Plan("h", "w"), None, "refused", told, ended_at="2026-01-01T00:00:00Z"))
     assert row["message"].startswith("rank 0 must be at least 1")
     assert SECRET not in row["message"]

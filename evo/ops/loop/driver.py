@@ -18,7 +18,7 @@ from evo.domain.loop import Loop, Pick
 from evo.errors import BudgetSpent, EvoError, Refused
 from evo.lightdata import dataclass, field, replace
 from evo.ops.lifecycle import discard
-from evo.ops.loop import lasting, pages, snapshot, stop
+from evo.ops.loop import journal, lasting, pages, snapshot, stop
 from evo.ops.loop.ask import Advice
 from evo.ops.loop.crew import Crew
 from evo.ops.loop.grounds import Ground, grounds, reasons
@@ -270,11 +270,12 @@ class Driver:
 
     def publish(self, pick: Pick) -> None:
         """Pages, heartbeat and commit of an iteration that has ended."""
-        pages.write_pages(self.session, self.loop)
+        if why := pages.write_pages(self.session, self.loop):
+            self.warn_once(why)
         self.beat()
         extra = [import_module("evo.ops.loop.data").FOLDER] if pick.plan.slices else []
         extra += snapshot.keep(self.session, pick)
-        extra += lasting.keep(self.session, pages.all_ended(self.session), pick, memory=self.session.layout.loop)
+        extra += lasting.keep(self.session, journal.all_ended(self.session), pick, memory=self.session.layout.loop)
         commit = pages.commit(self.session, pick, extra)
         loops.set_commit(self.session.db, pick, commit)
         if commit.startswith("none: "):

@@ -7,26 +7,22 @@ like a secret in a parameter, or in words that quote one, is masked in them.
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 from evo import clock
 from evo.beliefs import recall_beliefs
 from evo.domain.experiment import ROOT, Experiment
 from evo.domain.loop import Loop, Pick
 from evo.domain.loop import Plan as Planned
 from evo.errors import EvoError
-from evo.files import write_json, write_text
-from evo.ideas.secrets import masked, masked_in
-from evo.ops.loop import margin
+from evo.files import write_json
+from evo.ideas.secrets import masked
+from evo.ops.loop import journal, margin
 from evo.ops.loop.stop import ended
 from evo.session import Session
 from evo.store import experiments, gate_rows, listings, loops
 from evo.workspace.git import git_dirs
 from evo.workspace.repository import commit_files
 
-CONTEXT, PLAN, JOURNAL = "AGENT_CONTEXT.md", "PLAN.md", "experiments.jsonl"
-_HASHES = ("commit", "data", "epoch", "weights")
+CONTEXT, PLAN = "AGENT_CONTEXT.md", "PLAN.md"
 _SHOWN = 40
 _UNDER_WAY = {
     "MERGE_HEAD": "a merge",
@@ -58,43 +54,17 @@ def beat(session: Session, loop: Loop, status: str, *, error: str = "") -> None:
     write_json(session.layout.loop_heartbeat, written)
 
 
-def write_pages(session: Session, loop: Loop) -> None:
+def write_pages(session: Session, loop: Loop) -> str:
+    """What should be said of them; empty where there is nothing."""
     picks = loops.picks(session.db, loop.id)
     margin.write(session.layout.root / CONTEXT, context_page(session, loop, picks), memory=session.layout.loop)
     write_plan(session, loop)
-    lines = [json.dumps(row, ensure_ascii=False, allow_nan=False) for row in map(journal_row, all_ended(session))]
-    write_text(session.layout.root / JOURNAL, "".join(f"{line}\n" for line in lines))
+    return journal.write(session)
 
 
 def write_plan(session: Session, loop: Loop) -> None:
     text = plan_page(session, loop, loops.picks(session.db, loop.id))
     margin.write(session.layout.root / PLAN, text, memory=session.layout.loop, title="# Plan")
-
-
-def all_ended(session: Session) -> list[Pick]:
-    return ended(loops.picks(session.db))
-
-
-def journal_row(pick: Pick) -> dict[str, Any]:
-    """Of what a run wrote into its log, which may be anything, nothing is in it."""
-    plan = pick.plan
-    told = {name: value for name, value in pick.told.items() if name != "message" or pick.experiment is None}
-    hashes = {name: told.pop(name) for name in _HASHES if name in told}
-    row = {
-        "loop": pick.loop,
-        "iteration": pick.k,
-        "kind": pick.kind,
-        "experiment": pick.experiment,
-        "parent": plan.parent,
-        "recipe": plan.recipe,
-        "settings": plan.settings,
-        "hypothesis": plan.hypothesis,
-        "why": plan.why,
-        "predicted": None if plan.gain is None else [plan.low, plan.gain, plan.high],
-        "outcome": pick.outcome,
-        **told,
-    }
-    return {**masked_in(row), **hashes, "timestamp": pick.ended_at}
 
 
 def context_page(session: Session, loop: Loop, picks: list[Pick]) -> str:
@@ -169,7 +139,7 @@ def _committed(session: Session, message: str, extra: list[str]) -> str:
     if busy := next((name for name in _UNDER_WAY if (own / name).exists()), ""):
         return f"none: {_UNDER_WAY[busy]} is under way in this repository, and its index is left alone"
     try:
-        return commit_files(session.layout.root, [CONTEXT, PLAN, JOURNAL, *extra], message)
+        return commit_files(session.layout.root, [CONTEXT, PLAN, journal.JOURNAL, *extra], message)
     except EvoError as error:
         return f"none: {error.message[:200]}"
 

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from evo.errors import EvoError, Refused
+from evo.ops.loop.journal import JOURNAL
 from evo.ops.loop.lasting import BACKGROUND
-from evo.ops.loop.pages import CONTEXT, JOURNAL, PLAN
+from evo.ops.loop.pages import CONTEXT, PLAN
 from evo.session import Session
 from evo.store.db import explained
 from evo.workspace.git import git, git_dirs
