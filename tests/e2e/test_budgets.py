@@ -19,6 +19,7 @@ from workspaces import clean_environment, evo, evo_here, make_command_workspace,
 from evo.errors import BudgetSpent
 from evo.files import read_json
 from evo.runner import process
+from evo.session import open_session
 from evo.store import ledger
 
 ENDLESS = "argv=sh -c 'echo 0.5 > $EVO_CHECKPOINT_DIR/skill.txt; sleep 60'"
@@ -177,6 +178,20 @@ def test_what_nobody_can_look_for_is_charged_a_day_after_it_should_have_ended(db
     backdate(db, ledger.FORGOTTEN_S + 60)
     assert ledger.charge_orphans(db, lambda _: False) == []
     assert ledger.charge_orphans(db, lambda _: None)[0].came_to.llm_tokens == 900
+
+
+def test_what_a_dead_process_held_back_holds_up_no_run(workspace: Path) -> None:
+    """A rescore that was killed: the next run charges the time since, and has the rest."""
+    new(workspace, skilled(0.5), "half", "--parent", "exp_0000")
+    cap(workspace, "wall-clock", round(spent(workspace)["wall_seconds"] + 60, 3))
+    ended = subprocess.Popen(["sleep", "60"])
+    holder = vars(process.identify(ended.pid))
+    with open_session(workspace) as session:
+        ledger.reserve_time(session.db, "evaluation on dev", ledger.Wish(session.caps or ledger.Caps()), process=holder)
+    assert evo("run", "exp_0001", cwd=workspace).code == 8
+    ended.kill()
+    ended.wait()
+    assert evo("run", "exp_0001", cwd=workspace).code == 0
 
 
 def test_without_a_cap_nothing_is_said(workspace: Path) -> None:
