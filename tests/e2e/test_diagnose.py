@@ -112,6 +112,14 @@ def test_a_hopeless_tree_says_so(hopeless: Path) -> None:
     assert kinds(evo("diagnose", cwd=hopeless)) == ["below-chance"]
 
 
+def test_a_base_below_chance_is_told_before_the_first_experiment(tmp_path: Path) -> None:
+    """A17: what is diagnosed of the base is there for `evo ideate` and `evo next` when one begins."""
+    score, settings = SCORE.replace("else 0.4", "else 0.1"), ("gate.mode=none", "diagnose.chance=0.25")
+    workspace = make_command_workspace(tmp_path / "ws", *settings, n=60, score=score)
+    assert evo("run", "exp_0000", cwd=workspace).code == 0
+    assert [found["kind"] for found in evo("status", cwd=workspace).data["diagnoses"]] == ["below-chance"]
+
+
 def test_no_word_settles_what_a_guard_has_found(hopeless: Path) -> None:
     """`--ack` is for diagnoses; findings of other checks end when the check finds them no more."""
     with closing(database.connect(hopeless / ".evo" / "evo.db")) as db:

@@ -115,7 +115,7 @@ def store_result(session: Session, attempt: Attempt, folder: AttemptFolder, resu
         finished = import_module("evo.ops.checks.identity").told(session, folder, finished)
     if not record.finish(session.db, finished):  # somebody else bears the attempt by now, or stored it before
         return Collected(attempt.experiment, attempt.n, "running" if _is_live(session, attempt) else "stored", result)
-    if finished.score is not None and attempt.experiment != ROOT:
+    if finished.score is not None:
         import_module("evo.ops.checks.diagnose").refresh(session)
         if nodes.is_from_idea(session.db, attempt.experiment):
             import_module("evo.ops.ideas.calibration").settle_outcomes(session)
