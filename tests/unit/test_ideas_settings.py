@@ -11,7 +11,6 @@ from evo.domain.idea import BRIEFS, Brief, Idea
 from evo.ideas.drafting import bounded, settings_for
 from evo.ideas.facts import Facts
 from evo.ideas.judging import merged, unknown, varied
-from evo.ideas.knowledge import load
 from evo.ideas.novelty import said
 from evo.ideas.ranking import ranked
 from evo.ideas.rules import Rules
@@ -143,13 +142,12 @@ def test_a_claim_that_is_the_recipe_as_it_was_run_is_no_step() -> None:
 
 
 def test_pairs_of_the_models_own_answers_are_not_taken_from_the_file_of_pairs() -> None:
-    found = ideas_for(TRIED["everything there is"], "literature", k=200) + ideas_for(
-        TRIED["each once"], "literature", 200
-    )
-    own = {"irpo-nll", "vstar-wrong-too"} & set(load().claims)
-    steps = [idea for idea in found if any(idea.title.endswith(claim) for claim in own)]
-    assert {idea.recipe for idea in steps} == {""}
-    assert {idea.data_source for idea in steps} == {"to be made"}
+    found = [idea for name in TRIED for idea in ideas_for(TRIED[name], "literature", k=200)]
+    for claim in ("irpo-nll", "vstar-wrong-too", "rso-pairs"):
+        steps = [idea for idea in found if idea.title.endswith(claim)]
+        assert steps, claim
+        assert {idea.recipe for idea in steps} == {""}, claim
+        assert {tuple(idea.commands) for idea in steps} == {(f"evo recipe copy dpo {claim}",)}
 
 
 def test_settings_of_an_adapter_go_with_it() -> None:
