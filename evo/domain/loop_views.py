@@ -29,7 +29,7 @@ class LoopPickView:
 
 @dataclass(frozen=True)
 class LoopEventView:
-    """One moment: `began`, `resumed`, `picked`, `ended`, `warning` or `over`."""
+    """One moment: `began`, `resumed`, `picked`, `ended`, `answered`, `warning` or `over`."""
 
     event: str
     loop: int

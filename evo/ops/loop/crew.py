@@ -1,4 +1,4 @@
-"""The workers of a loop: each runs one `evo run` in a process of its own.
+"""The workers of a loop: each runs one `evo run`, or asks the gate, in a process of its own.
 
 Invariant: what a worker did is read from the store, never from its words; a worker that is left alone finishes its run
 and stores the score without the loop.
@@ -64,9 +64,17 @@ class Crew:
         return self.size - len(self._workers) - len(self._again)
 
     def start(self, k: int, experiment: str, *words: str) -> None:
-        """`evo run EXPERIMENT WORDS`, out of reach of the terminal's Ctrl-C."""
+        """`evo run EXPERIMENT WORDS`."""
+        self._start(k, experiment, ("run", experiment, *words))
+
+    def ask(self, k: int, experiment: str, *, about: str) -> None:
+        """`evo certify ABOUT`, before the pick of `experiment` ends."""
+        self._start(k, experiment, ("certify", about))
+
+    def _start(self, k: int, experiment: str, words: tuple[str, ...]) -> None:
+        """`evo WORDS`, out of reach of the terminal's Ctrl-C."""
         said = self._folder / f"{k:04d}.json"
-        argv = [sys.executable, "-m", "evo", "run", experiment, *words, "--json"]
+        argv = [sys.executable, "-m", "evo", *words, "--json"]
         with said.open("wb") as out, said.with_suffix(".err").open("wb") as err:
             process = subprocess.Popen(
                 argv,
@@ -95,7 +103,7 @@ class Crew:
                 done.append(Done(worker.k, worker.experiment, code, worker.said, seconds))
         for entry in [entry for entry in self._again if entry[0] <= time.monotonic()]:
             self._again.remove(entry)
-            self.start(entry[1], entry[2], *entry[3])
+            self._start(*entry[1:])
         return done
 
     def leave(self) -> None:

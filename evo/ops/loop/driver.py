@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from evo.clock import seconds_since
 from evo.domain.experiment import ROOT
@@ -20,15 +20,16 @@ from evo.lightdata import dataclass, field, replace
 from evo.ops.lifecycle import discard
 from evo.ops.loop import journal, lasting, pages, snapshot, stop
 from evo.ops.loop.ask import Advice
-from evo.ops.loop.crew import Crew
+from evo.ops.loop.crew import Crew, Done
+from evo.ops.loop.gate import Gate
 from evo.ops.loop.grounds import Ground, grounds, reasons
 from evo.ops.loop.pick import IID, Proposal, plan_next
-from evo.ops.loop.settle import arguments, fail, make, refused_baseline, said, settle
+from evo.ops.loop.settle import arguments, fail, has_score, make, refused_baseline, said, settle
 from evo.ops.progress import Tick
 from evo.ops.runs.collect import collect
 from evo.runner import records
 from evo.session import Session
-from evo.store import attempts, experiments, loops
+from evo.store import attempts, experiments, gate_rows, loops
 from evo.workspace.heartbeat import BEAT_S
 
 Tell = Callable[[str, Loop, str, Pick | None], None]
@@ -81,6 +82,7 @@ class Driver:
         self.told: set[str] = set()
         """Warnings, each of which is said once."""
         self.advice = Advice(session, begun)
+        self.gate = Gate(session)
         self.longest_s = 0.0
         """Of the runs of this process."""
         self.halted: EvoError | None = None
@@ -98,7 +100,10 @@ class Driver:
             while not (self.crew.is_idle and (self.halted or not self.waiting) and self.has_ended()):
                 for done in self.crew.reap():
                     self.longest_s = max(self.longest_s, done.seconds)
-                    self.end(self.pick(done.k), done)
+                    if done.k:
+                        self.end(self.pick(done.k), done)
+                    else:
+                        self.answered(done)
                 self.fill()
                 self.wait()
         except BaseException:
@@ -179,6 +184,9 @@ class Driver:
                 raise stop.blocked(why, as_if, hint="mend it; evo loop goes on")
             is_over = not self.held
             self.release()
+            if is_over and (about := self.gate.due()):
+                self.crew.ask(0, about, about=about)
+                return False
             return is_over
         if self.blocked is not None:
             raise self.blocked
@@ -227,7 +235,10 @@ class Driver:
         else:
             self.publish(made)
 
-    def end(self, pick: Pick, done: Any) -> None:
+    def end(self, pick: Pick, done: Done) -> None:
+        if has_score(self.session, pick, done.experiment) and (about := self.gate.due(done.experiment)):
+            self.crew.ask(pick.k, done.experiment, about=about)  # whoever ran it was cut off before the gate
+            return
         ended, then = settle(self.session, self.loop, pick, done)
         if then == "spent":
             hint = "evo budget; raise the cap, then evo loop goes on"
@@ -248,6 +259,13 @@ class Driver:
             self.publish(ended)
             if ended.outcome == "scored":
                 self.release()
+
+    def answered(self, done: Done) -> None:
+        """The gate was asked once more before the loop ends."""
+        known = gate_rows.certificate_of(self.session.db, done.experiment)
+        verdict = "certified" if known is not None and known.passed else "not certified"
+        words = f"{verdict} against {known.against}" if known is not None else f"{verdict}: {said(done)[1]}"
+        self.tell("answered", self.loop, f"{done.experiment} is {words}", None)
 
     def with_held(self, picks: list[Pick]) -> list[Pick]:
         """The picks as if those that are held had ended."""

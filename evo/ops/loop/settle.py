@@ -79,9 +79,7 @@ def settle(session: Session, loop: Loop, pick: Pick, done: Done) -> tuple[Pick, 
     """What the store says after a worker has ended. `again`: nothing was decided and no attempt was spent. `held`: it
     was refused before it ran, by its values or by what somebody can mend."""
     known = experiments.get(session.db, done.experiment)
-    tries = attempts.of(session.db, done.experiment)
-    latest = [one for one in tries if pick.kind != "seed" or one.seed == pick.plan.seed]
-    last = latest[-1] if latest else None
+    last = last_run(session, pick, done.experiment)
     if known.state == "contaminated" or known.is_regressed:
         outcome = "contaminated" if known.state == "contaminated" else "regressed"
         return fail(session, pick, outcome, outcome, known.state_reason), "ended"
@@ -94,6 +92,18 @@ def settle(session: Session, loop: Loop, pick: Pick, done: Done) -> tuple[Pick, 
     if last.outcome is None or last.outcome == "lost":
         return pick, "again"
     return fail(session, pick, str(last.outcome), last.failure or str(last.outcome), last.message), "ended"
+
+
+def last_run(session: Session, pick: Pick, experiment: str) -> Attempt | None:
+    """The last attempt that the pick is about."""
+    tries = attempts.of(session.db, experiment)
+    return next((one for one in reversed(tries) if pick.kind != "seed" or one.seed == pick.plan.seed), None)
+
+
+def has_score(session: Session, pick: Pick, experiment: str) -> bool:
+    """Whether its run is over and well: what may be left is the gate."""
+    last = last_run(session, pick, experiment)
+    return last is not None and last.outcome == "ok" and experiments.get(session.db, experiment).score_mean is not None
 
 
 def end_scored(session: Session, loop: Loop, pick: Pick, known: Experiment, last: Attempt) -> Pick:
