@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import random
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -126,3 +129,36 @@ def test_what_a_model_expects_lies_within_the_metric(told: tuple[float, ...], ke
     (idea,) = found.ideas
     assert (idea.gain, idea.low, idea.high) == pytest.approx(kept)
     assert bool(found.dropped) == (kept[0] is None)
+
+
+def _grown(seed: int, steps: int = 25) -> Iterator[tuple[bool, bool]]:
+    """A tree in which first runs gain .12 ± .17, later ones nothing ± .02, and one in sixteen breaks: of each step
+    whether it is a first one, and whether the prediction that was made before it covers what was measured."""
+    draw = random.Random(seed)
+    brings = {name: draw.gauss(0.12, 0.15) for name in ("sft", "grpo", "rft", "dpo")}
+    made: list[dict[str, Any]] = []
+    true = {ROOT: 0.0}
+    for number in range(1, steps + 1):
+        name = draw.choice(list(brings))
+        parent = ROOT if number < 3 or draw.random() < 0.35 else draw.choice(list(true)[1:])
+        patch = {"learning_rate": 10 ** draw.uniform(-6, -3.5), "epochs": float(draw.choice([1, 2, 4]))}
+        told = promise(tree(task(*BOTH, "pairs", base=0.4), *made), name, parent, **patch)
+        later = draw.gauss(0, 0.02) if draw.random() > 1 / 16 else -draw.uniform(0.1, 0.3)
+        gain = true[parent] + (draw.gauss(brings[name], 0.08) if parent == ROOT else later)
+        true[f"exp_{number:04d}"] = max(-0.4, min(0.55, gain))
+        made.append(
+            {"recipe": name, "parent": parent, "params": patch, "gain": draw.gauss(max(-0.4, min(0.55, gain)), 0.01)}
+        )
+        idea = Idea("t", "literature", name, "h", gain=told.gain, low=told.low, high=told.high)
+        seen = made[-1]["gain"] - (0.0 if parent == ROOT else made[int(parent[4:]) - 1]["gain"])
+        outcome = Outcome(RecordedIdea(1, "taken", idea, "exp_0001", "", ""), seen, 0.01 * math.sqrt(2))
+        yield parent == ROOT, outcome.is_covered
+
+
+def test_intervals_hold_what_they_promise() -> None:
+    """Of 95 in a hundred, in a world with jumps and breaks: 99 of first runs, 93 of later ones."""
+    every = [step for seed in range(20) for step in _grown(seed)]
+    for is_first in (True, False):
+        covered = [holds for first, holds in every if first == is_first]
+        assert len(covered) > 150
+        assert 0.9 < sum(covered) / len(covered) <= 1
