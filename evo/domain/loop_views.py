@@ -12,8 +12,8 @@ from evo.lightdata import dataclass, field
 
 @dataclass(frozen=True)
 class LoopPickView:
-    """`gain`: over exp_0000, in units. `expected_of_draws`: what the best of as many random draws as there were runs
-    would have been expected to gain."""
+    """`gain`: over exp_0000, in units. `expected_of_draws`: what the best of as many random draws as the tree has runs
+    would have been expected to gain; None where one run tells nothing of it."""
 
     k: int
     kind: PickKind
@@ -23,6 +23,7 @@ class LoopPickView:
     outcome: str = ""
     score: float | None = None
     gain: float | None = None
+    gain_se: float | None = None
     is_best: bool = False
     expected_of_draws: float | None = None
 
@@ -49,6 +50,7 @@ class LoopView:
     best: str
     score: ScoreView | None
     gain: float | None
+    gain_se: float | None
     expected_of_draws: float | None
     committed: str
     picks: list[LoopPickView] = field(default_factory=list)

@@ -31,6 +31,7 @@ def pick_view(pick: Pick) -> LoopPickView:
         outcome=pick.outcome,
         score=told.get("score"),
         gain=told.get("gain"),
+        gain_se=told.get("gain_se"),
         is_best=bool(told.get("is_best")),
         expected_of_draws=told.get("expected_of_draws"),
     )
@@ -65,6 +66,7 @@ def loop_view(session: Session, loop: Loop) -> LoopView:
         best=best.id,
         score=score,
         gain=0.0 if best.id == ROOT else best.gain,
+        gain_se=None if best.id == ROOT or best.gain_var is None else best.gain_var**0.5,
         expected_of_draws=None if latest is None else latest.told.get("expected_of_draws"),
         committed=gate_rows.last_committed(session.db),
         picks=[pick_view(pick) for pick in picks[-SHOWN:]],

@@ -199,6 +199,15 @@ def count(db: sqlite3.Connection) -> int:
     return int(db.execute("SELECT count(*) FROM attempt").fetchone()[0])
 
 
+def scored(db: sqlite3.Connection, epoch: str) -> int:
+    """How many runs of this epoch, whoever asked for them, have brought what counts there; the baseline's are none."""
+    words = (
+        "SELECT count(*) FROM attempt a JOIN experiment e ON e.id = a.experiment"
+        " WHERE a.outcome = 'ok' AND e.epoch = ? AND e.number > 0 AND e.state <> 'contaminated'"
+    )
+    return int(db.execute(words, (epoch,)).fetchone()[0])
+
+
 def _within_budget(
     db: sqlite3.Connection, row: sqlite3.Row, wish: ledger.Wish | None, *, is_new: bool = False
 ) -> sqlite3.Row:

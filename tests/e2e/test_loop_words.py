@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from looping import make_loop_workspace
 from workspaces import evo_here
+
+from evo.cli.render.loop import loop as render
+from evo.domain.loop_views import LoopView
+from evo.domain.views import ScoreView
 
 KEYLESS = "--ideator none"
 
@@ -32,3 +37,20 @@ def test_c8_lines_of_others_in_the_journal_stay(tmp_path: Path) -> None:
     above, ours = journal.read_bytes()[: len(theirs) + 1], journal.read_bytes()[len(theirs) + 1 :]
     assert above == theirs + b"\n"
     assert [json.loads(line)["iteration"] for line in ours.splitlines()] == [1, 2]
+
+
+def test_c5_a_gain_stands_beside_its_interval_and_what_all_the_runs_would_have_given_at_random(tmp_path: Path) -> None:
+    """C5: also the first, of which nothing is known; a fresh loop counts the runs of the others, as the gain does."""
+    workspace = make_loop_workspace(tmp_path / "ws", "gate.mode=none", n=60)
+    first = evo_here(f"loop -n 1 {KEYLESS}", cwd=workspace)
+    assert "; what random draws would give is not told by one run" in first.err
+    assert "at random  not told by the runs so far" in first.out
+    assert "1 experiment, 1 run\n" in first.out
+    assert re.search(r"gain [+-]0\.\d{3} \[[+-]0\.\d{3}, \+0\.\d{3}\] over exp_0000", first.err), first.err
+    again = evo_here(f"loop -n 1 --fresh {KEYLESS}", cwd=workspace)
+    assert "the best of 2 random draws would be expected to gain" in again.err, again.err
+
+
+def test_the_end_of_a_loop_shows_the_interval_of_its_gain() -> None:
+    best = LoopView(1, "completed", "", 2, 2, "exp_0002", ScoreView(0.7, 0.1, 10), 0.4, 0.2, 0.1, "exp_0000")
+    assert "gain +0.400 [+0.008, +0.792] over exp_0000" in "".join(block.text for block in render(best))

@@ -14,6 +14,7 @@ from evo.domain.loop import Loop, Pick
 from evo.domain.loop import Plan as Planned
 from evo.errors import EvoError
 from evo.files import write_json
+from evo.ideas.insight import Z
 from evo.ideas.secrets import masked
 from evo.ops.loop import journal, margin
 from evo.ops.loop.stop import ended
@@ -157,15 +158,25 @@ def signed(value: float | None) -> str:
 
 
 def told_words(pick: Pick) -> str:
-    """`iter 3: exp_0003 71.2%, gain +0.120 over exp_0000, the best so far; 3 random draws: +0.080 expected`"""
+    """`iter 3: exp_0003 71.2%, gain +0.120 [+0.050, +0.190] over exp_0000, the best so far; the best of 3 random draws
+    would be expected to gain +0.080`"""
     told = pick.told
     name = f"iter {pick.k}: {pick.experiment or 'no experiment'}"
     if pick.outcome != "scored":
         return f"{name} {pick.outcome}: {told.get('message', '')}"
-    words = f"{name} {percent(told.get('score'))}, gain {signed(told.get('gain'))} over {ROOT}"
+    gain = gain_words(told.get("gain"), told.get("gain_se"))
+    words = f"{name} {percent(told.get('score'))}, gain {gain} over {ROOT}"
     words += ", the best so far" if told.get("is_best") else ""
     draws = told.get("expected_of_draws")
     runs = told.get("runs")
-    of = "one random draw" if runs == 1 else f"the best of {runs} random draws"
-    compared = "" if draws is None else f"; {of} would be expected to gain {signed(draws)}"
+    of = f"the best of {runs} random draws" if runs != 1 else "one random draw"
+    expected = f"; {of} would be expected to gain {signed(draws)}"
+    compared = "; what random draws would give is not told by one run" if draws is None else expected
     return words + compared + ("; certified" if told.get("certified") else "")
+
+
+def gain_words(gain: float | None, se: float | None) -> str:
+    """With its 95 % interval."""
+    if gain is None or se is None:
+        return signed(gain)
+    return f"{signed(gain)} [{signed(gain - Z * se)}, {signed(gain + Z * se)}]"

@@ -107,9 +107,8 @@ def has_score(session: Session, pick: Pick, experiment: str) -> bool:
 
 
 def end_scored(session: Session, loop: Loop, pick: Pick, known: Experiment, last: Attempt) -> Pick:
-    done = [one for one in loops.picks(session.db, loop.id) if one.outcome == "scored"]
     mind = form_beliefs(session)
-    runs = len(done) + 1
+    runs = attempts.scored(session.db, known.epoch or "")  # all that the gain is of, also those of other loops
     others = [one for one in experiments.all(session.db) if one.id != known.id and one.epoch == known.epoch]
     standing = (one for one in others if one.state not in BARREN and not one.is_regressed)
     best_before = max((one.gain for one in standing if one.gain is not None), default=0.0)
@@ -118,6 +117,7 @@ def end_scored(session: Session, loop: Loop, pick: Pick, known: Experiment, last
         "score": known.score_mean,
         "se": known.score_se,
         "gain": known.gain,
+        "gain_se": None if known.gain_var is None else known.gain_var**0.5,
         "is_best": known.gain is not None and known.gain > best_before,
         "best": mind.best,
         "expected_of_draws": expected_of_draws(session, grounds(session, loop.options.recipes), runs),
