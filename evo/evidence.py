@@ -14,6 +14,7 @@ from evo.domain.experiment import ROOT, Experiment
 from evo.gate import asking
 from evo.gate.decision import GateRules
 from evo.gate.noise import sigma_run
+from evo.gate.statistics import Interval, RunNoise, interval, paired
 from evo.search.ranking import best_first
 from evo.search.worth import MOST_SEEDS, Contender, of_seed
 from evo.session import Session
@@ -169,6 +170,18 @@ def worth_again(pair: tuple[Contending, Contending], *, but: Set[str] = frozense
     allowed = [(worth, one) for worth, one in worths if one.id not in but]
     found = [Again(worth, one.id, one.further) for worth, one in allowed if one.further is not None]
     return max(found, key=lambda again: again.worth, default=None)
+
+
+def dev_difference(session: Session, one: Experiment, other: str, *, epoch: str) -> Interval | None:
+    """Paired dev difference of `one` over `other`, in units; None without results of both in that epoch."""
+    ours = results.pooled_means(session.db, one.id, eval_hash=epoch)
+    theirs = results.pooled_means(session.db, other, eval_hash=epoch)
+    if not theirs or set(theirs) != set(ours):
+        return None
+    adjusted = session.metric.adjusted
+    pair = paired([adjusted(ours[item]) for item in theirs], [adjusted(value) for value in theirs.values()])
+    sigma = sigma_run(session.config.gate.sigma_run, one.technique)
+    return interval(pair, RunNoise(sigma, max(1, one.seeds), 1))
 
 
 def weights_of(session: Session, experiment: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import subprocess
 import sys
@@ -12,7 +13,11 @@ from pathlib import Path
 import psutil
 import pytest
 from looping import PAGE, make_loop_workspace
-from workspaces import SCORE, clean_environment, evo, evo_here
+from workspaces import SCORE, clean_environment, evo, evo_here, new, skilled
+
+from evo.domain.loop import Pick, Plan
+from evo.ops.loop.lasting import facts_page
+from evo.session import open_session
 
 WORDS = ("loop", "--experiments", "1", "--ideator", "none")
 GOOD = PAGE.replace("0.2 + 0.6 * math.exp(-2 * apart)", "0.9")
@@ -89,3 +94,24 @@ def test_a_question_that_is_left_at_the_end_is_put_once(tmp_path: Path) -> None:
     assert (done.data["status"], done.data["committed"]) == ("completed", "exp_0001"), done.out + done.err
     assert "exp_0001 is certified against exp_0000" in done.err
     assert looks(workspace) == [(1, "exp_0001", 1)]
+    log = subprocess.run(
+        ["git", "log", "--format=", "--name-only"], cwd=workspace, capture_output=True, text=True, check=True
+    )
+    assert "BACKGROUND.md" in log.stdout
+
+
+def test_c6_a_certified_fact_is_told_beside_what_it_was_certified_against(tmp_path: Path) -> None:
+    """C6: the reference of a certificate need not be the parent, over which dev may show nothing."""
+    workspace = make_loop_workspace(tmp_path / "ws", "gate.mode=none", n=200, page=GOOD)
+    picks = []
+    for k, (parent, skill) in enumerate((("exp_0000", 0.88), ("exp_0001", 0.9)), start=1):
+        made = new(workspace, skilled(skill), f"a skill of {skill}", "--parent", parent)
+        assert evo_here(f"run {made} --json", cwd=workspace).code == 0
+        picks.append(Pick(1, k, "move", Plan(f"a skill of {skill}", "", parent), made, "scored"))
+    assert evo_here("config set gate.mode certify", cwd=workspace).code == 0
+    assert evo_here("certify exp_0002 --json", cwd=workspace).data["passed"]
+    with open_session(workspace) as session:
+        told = [line for line in facts_page(session, picks).splitlines() if line.startswith("- ")]
+    assert len(told) == 1
+    shown = r"certified against exp_0000, on dev \+0\.\d+ \[\+0\.\d+, \+0\.\d+\] over it"
+    assert re.fullmatch(f"- exp_0002: .*; {shown}", told[0]), told

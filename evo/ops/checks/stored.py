@@ -21,9 +21,8 @@ from evo.domain.item import ItemResult
 from evo.errors import EvoError
 from evo.evaluate.identity import UNCHANGED
 from evo.evaluate.weights import read_header
+from evo.evidence import dev_difference
 from evo.gate.decision import GateRules
-from evo.gate.noise import sigma_run
-from evo.gate.statistics import Interval, RunNoise, interval, paired
 from evo.lightdata import replace
 from evo.ops.checks import identity
 from evo.ops.judging import heldout
@@ -233,7 +232,8 @@ def _sides(session: Session, subject: Subject, against: str, terms: Terms) -> he
 def hypothesis(subject: Subject) -> Seen:
     """What was predicted beside what dev shows: facts, never a reason to refuse."""
     experiment, name = subject.experiment, "hypothesis"
-    seen = against_parent(subject)
+    parent, epoch = experiment.parent, subject.judge.eval_hash
+    seen = None if parent is None else dev_difference(subject.session, experiment, parent, epoch=epoch)
     if seen is None:
         return Seen(name, "nothing to compare with", [])
     unit = subject.session.metric.unit
@@ -247,18 +247,3 @@ def hypothesis(subject: Subject) -> Seen:
     if seen.high < 0:
         return Seen(name, shown, [_finding(subject, "refuted", "note", f"it is worse than its parent: {shown}")])
     return Seen(name, f"no number was predicted; dev shows {shown}", [])
-
-
-def against_parent(subject: Subject) -> Interval | None:
-    """Paired dev difference, in units; None without results of the parent in this epoch."""
-    session, experiment, epoch = subject.session, subject.experiment, subject.judge.eval_hash
-    if experiment.parent is None:
-        return None
-    ours = results.pooled_means(session.db, experiment.id, eval_hash=epoch)
-    theirs = results.pooled_means(session.db, experiment.parent, eval_hash=epoch)
-    if not theirs or set(theirs) != set(ours):
-        return None
-    adjusted = session.metric.adjusted
-    pair = paired([adjusted(ours[item]) for item in theirs], [adjusted(value) for value in theirs.values()])
-    sigma = sigma_run(session.config.gate.sigma_run, experiment.technique)
-    return interval(pair, RunNoise(sigma, max(1, experiment.seeds), 1))

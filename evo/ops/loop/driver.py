@@ -265,6 +265,8 @@ class Driver:
         known = gate_rows.certificate_of(self.session.db, done.experiment)
         verdict = "certified" if known is not None and known.passed else "not certified"
         words = f"{verdict} against {known.against}" if known is not None else f"{verdict}: {said(done)[1]}"
+        certain = lasting.keep(self.session, journal.all_ended(self.session), memory=self.session.layout.loop)
+        pages.commit_answer(self.session, f"{done.experiment} {verdict}", certain)
         self.tell("answered", self.loop, f"{done.experiment} is {words}", None)
 
     def with_held(self, picks: list[Pick]) -> list[Pick]:
@@ -293,7 +295,7 @@ class Driver:
         self.beat()
         extra = [import_module("evo.ops.loop.data").FOLDER] if pick.plan.slices else []
         extra += snapshot.keep(self.session, pick)
-        extra += lasting.keep(self.session, journal.all_ended(self.session), pick, memory=self.session.layout.loop)
+        extra += lasting.keep(self.session, journal.all_ended(self.session), memory=self.session.layout.loop)
         commit = pages.commit(self.session, pick, extra)
         loops.set_commit(self.session.db, pick, commit)
         if commit.startswith("none: "):

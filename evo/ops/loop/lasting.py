@@ -9,11 +9,16 @@ from __future__ import annotations
 from importlib import import_module
 from pathlib import Path
 
+from evo.domain.certificate import Certificate
 from evo.domain.experiment import Experiment
 from evo.domain.loop import Pick
 from evo.errors import EvoError
+from evo.evidence import dev_difference
 from evo.files import write_text
+from evo.ideas.facts import Facts
+from evo.ideas.insight import changed
 from evo.ideas.secrets import masked
+from evo.lightdata import replace
 from evo.ops.loop import margin
 from evo.session import Session
 from evo.store import events, experiments, gate_rows
@@ -23,30 +28,44 @@ from evo.workspace.staging import status
 BACKGROUND = "BACKGROUND.md"
 
 
-def keep(session: Session, picks: list[Pick], pick: Pick, *, memory: Path) -> list[str]:
-    """Write what the end of `pick` has made certain; the files, from the root, that an iteration's commit may hold.
+def keep(session: Session, picks: list[Pick], *, memory: Path) -> list[str]:
+    """Write what the last commit has made certain, once; the files, from the root, that may go to git with it.
 
     `picks`: all that loops of this workspace have ended.
     """
-    if not pick.told.get("certified") or pick.experiment is None:
+    known = experiments.get(session.db, gate_rows.last_committed(session.db))
+    told = memory / "certified"
+    if known.id not in {pick.experiment for pick in picks} or (told.is_file() and told.read_text() == known.id):
         return []
-    known = experiments.get(session.db, pick.experiment)
     written = [BACKGROUND, *([recipe_of(known)] if keeps_values(session, known) else [])]
     clean = [name for name in written if not status(session.layout.root, [name]).changes]
     margin.write(session.layout.root / BACKGROUND, facts_page(session, picks), memory=memory)
     if recipe_of(known) in written:
         keep_values(session, known)
+    write_text(told, known.id)
     return clean
 
 
 def facts_page(session: Session, picks: list[Pick]) -> str:
-    lines = ["## Certified by evo loop", ""]
-    for pick in picks:
-        known = experiments.get(session.db, pick.experiment) if pick.experiment and pick.told.get("certified") else None
-        certificate = gate_rows.certificate_of(session.db, known.id) if known and known.state == "committed" else None
-        if certificate is not None:
-            lines.append(f"- {pick.experiment}: {pick.told.get('insight') or pick.plan.hypothesis}")
-    return masked("\n".join([*lines, ""]))
+    names = dict.fromkeys(pick.experiment for pick in picks if pick.experiment is not None)
+    committed = [known for known in (experiments.get(session.db, name) for name in names) if known.state == "committed"]
+    certified = [(known, gate_rows.certificate_of(session.db, known.id)) for known in committed]
+    facts = import_module("evo.ops.ideas.facts").facts_of(session, parses=False)
+    lines = [fact(session, facts, known, found) for known, found in certified if found is not None]
+    return masked("\n".join(["## Certified by evo loop", "", *lines, ""]))
+
+
+def fact(session: Session, facts: Facts, known: Experiment, found: Certificate) -> str:
+    """What it is beside the reference of its certificate, and what dev shows over that: it need not be its parent."""
+    node = facts.nodes[known.id]
+    beside = changed(facts, replace(node, parent=found.against))
+    what = " ".join(node.insight.split()).rstrip(".") or f"{node.technique or node.recipe} with {beside}"
+    seen = dev_difference(session, known, found.against, epoch=found.epoch)
+    words = f"- {known.id}: {what}; certified against {found.against}"
+    if seen is None:
+        return words
+    gain, low, high = (value * session.metric.unit for value in (seen.mean, seen.low, seen.high))
+    return f"{words}, on dev {gain:+.3f} [{low:+.3f}, {high:+.3f}] over it"
 
 
 def keeps_values(session: Session, known: Experiment) -> bool:

@@ -131,6 +131,12 @@ def commit(session: Session, pick: Pick, extra: list[str]) -> str:
     return _committed(session, "\n".join(lines), extra)
 
 
+def commit_answer(session: Session, message: str, extra: list[str]) -> None:
+    """What an answer of the gate has made certain after its iteration had its commit."""
+    if extra:
+        _committed(session, message, extra)
+
+
 def commit_end(session: Session, loop: Loop) -> None:
     _committed(session, f"loop {loop.id} {loop.status}: {loop.reason[:200]}", [])
 
