@@ -95,10 +95,20 @@ def collect(session: Session, attempt: Attempt) -> Collected:
     if finding.kind == "lost":
         record.lose(session.db, attempt.experiment, attempt.n, token=attempt.token, reason=finding.why)
         return Collected(attempt.experiment, attempt.n, "lost")
-    result = finding.result or Result(
-        attempt.token, "trained", "evaluate", failure="cut_off", train_seconds=finding.train_seconds
+    return store_result(session, attempt, folder, finding.result or _cut_off(attempt, folder, finding))
+
+
+def _cut_off(attempt: Attempt, folder: AttemptFolder, finding: Finding) -> Result:
+    """Good training whose evaluation nobody ended. The supervisor laid its job anew when training was over."""
+    job = read_json(folder.job) if folder.job.is_file() else {}
+    return Result(
+        attempt.token,
+        "trained",
+        "evaluate",
+        failure="cut_off",
+        train_seconds=finding.train_seconds,
+        isolation=job.get("isolation", "none"),
     )
-    return store_result(session, attempt, folder, result)
 
 
 def _goes_on_later(session: Session, attempt: Attempt, folder: AttemptFolder, finding: Finding) -> bool:

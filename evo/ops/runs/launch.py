@@ -253,6 +253,7 @@ def build_job(
     """Both stages of the attempt; writes the evaluator's job beside them. A trained attempt owes only the second."""
     folder = session.layout.attempt(experiment.id, attempt.n)
     make_folders(folder)
+    before = read_json(folder.job) if options.evaluate_only and folder.job.is_file() else {}
     facts = run_facts(session, experiment, content, judge, attempt)
     trains = experiment.id != ROOT and not options.evaluate_only
     model = base_folder(session) if experiment.id == ROOT else folder.output
@@ -290,8 +291,8 @@ def build_job(
         slots_dir=str(session.layout.slots),
         grace_s=run.grace_s,
         no_output_is_failure=not is_command,
-        isolation=isolation.noted(session, experiment.id) if trains else attempt.isolation,
-        watched=isolation.watched(session, experiment.id) if trains else [],
+        isolation=isolation.noted(session, experiment.id) if trains else before.get("isolation", attempt.isolation),
+        watched=isolation.watched(session, experiment.id) if trains else before.get("watched", []),
     )
 
 
