@@ -38,6 +38,11 @@ class Done:
     said: Path
     seconds: float = 0.0
 
+    @property
+    def has_died(self) -> bool:
+        """It was killed, or broke down as a bug does: what it was at was not refused."""
+        return self.code < 0 or self.code == 1 or self.code >= 128
+
 
 class Crew:
     """At most `size` workers of the workspace at `root`; their output lies in `folder`. `slots`: how many may train at

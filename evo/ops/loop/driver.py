@@ -246,8 +246,9 @@ class Driver:
         elif then == "again":
             self.again[pick.k] = self.again.get(pick.k, 0) + 1
             if self.again[pick.k] > MOST_AGAIN:  # a night of search does not hang on one run
-                why = f"taken up again {MOST_AGAIN} times, and cut off or not evaluated each time: {said(done)[1]}"
-                self.publish(fail(self.session, pick, "failed", "cut_off", why))
+                why = f"taken up again {MOST_AGAIN} times, and cut off or not evaluated each time"
+                why = ": ".join(filter(None, [why, said(done)[1]]))
+                self.give_up(pick, "failed", Held("cut_off", why))
                 return
             self.crew.start(pick.k, done.experiment, *arguments(pick))
         elif then == "held":
@@ -282,11 +283,14 @@ class Driver:
         """What is held has ended: for its values, or by the recipe that it has. What never ran is discarded; one that a
         further seed was refused of stays as it is."""
         for k, held in list(self.held.items()):
-            pick = self.pick(k)
-            self.publish(fail(self.session, pick, "refused", held.code, held.message))
-            if pick.experiment is not None and experiments.get(self.session.db, pick.experiment).state == "pending":
-                discard(self.session, pick.experiment, reason=held.message[:200], class_="build")
+            self.give_up(self.pick(k), "refused", held)
             del self.held[k]
+
+    def give_up(self, pick: Pick, outcome: str, why: Held) -> None:
+        """End the pick, and what has no run: it would wait for good."""
+        self.publish(fail(self.session, pick, outcome, why.code, why.message))
+        if pick.experiment is not None and experiments.get(self.session.db, pick.experiment).state == "pending":
+            discard(self.session, pick.experiment, reason=why.message[:200], class_="build")
 
     def publish(self, pick: Pick) -> None:
         """Pages, heartbeat and commit of an iteration that has ended."""

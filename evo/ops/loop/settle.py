@@ -88,7 +88,7 @@ def settle(session: Session, loop: Loop, pick: Pick, done: Done) -> tuple[Pick, 
     if done.code == BudgetSpent.exit_code:
         return pick, "spent"
     if last is None or last.outcome == "ok":  # nothing was started
-        return pick, "held"
+        return pick, "again" if done.has_died else "held"
     if last.outcome is None or last.outcome == "lost":
         return pick, "again"
     return fail(session, pick, str(last.outcome), last.failure or str(last.outcome), last.message), "ended"
