@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,12 @@ def new_draft(path: Path) -> tuple[int, Path]:
     """An open descriptor of a new file of mode 0600 beside `path`, to be renamed onto it, and that file's path."""
     draft = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
     return os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), draft
+
+
+def drafted(path: Path) -> str:
+    """The name of the file that the one at `path` was to become; empty where it is no draft."""
+    found = re.fullmatch(r"\.(.+)\.[0-9a-f]{12}", path.name)
+    return found[1] if found else ""
 
 
 def write_text(path: Path, text: str, *, mode: int = 0o644) -> None:

@@ -130,6 +130,13 @@ def _complaint(done: _Done) -> str:
     return "; ".join(lines[-3:]) or f"exit code {done.returncode}"
 
 
+def is_index_held(root: Path) -> bool:
+    """Whether a git has the index of the repository at `root` locked, as one does while its editor is open."""
+    lock = git_dirs(root).own / "index.lock"
+    _remove_dead(lock, folder=root)
+    return lock.exists()
+
+
 def _remove_dead(lock: Path, *, folder: Path) -> None:
     """Remove a lock whose git was killed: some seconds old, and no git works in `folder`."""
     try:

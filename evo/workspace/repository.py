@@ -96,9 +96,9 @@ def exclude(root: Path, names: Sequence[str]) -> None:
         write_text(path, old + gap + "".join(f"{line}\n" for line in new))
 
 
-def commit_files(root: Path, paths: Sequence[str], message: str) -> str:
-    """Commit these files alone and return HEAD; no new commit when they equal it already."""
-    commit_paths(root, paths, message)
+def commit_files(root: Path, paths: Sequence[str], message: str, *, is_due: bool = False) -> str:
+    """Commit these files alone and return HEAD; no new commit when they equal it already, unless one `is_due`."""
+    commit_paths(root, paths, message, is_due=is_due)
     return git(root, "rev-parse", "--verify", "HEAD").strip()
 
 

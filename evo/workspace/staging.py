@@ -126,12 +126,14 @@ def commit_changes(folder: Path, message: str, *, now: Status) -> Staged:
     return staged
 
 
-def commit_paths(folder: Path, paths: Sequence[str], message: str) -> None:
-    """Commit these files alone, whatever else is staged; no commit when they equal HEAD."""
+def commit_paths(folder: Path, paths: Sequence[str], message: str, *, is_due: bool = False) -> None:
+    """Commit these files alone, whatever else is staged. When they equal HEAD: none, or an empty one that is due."""
     staged = stage(folder, status(folder, paths).changes)
     if staged.has_changes:
         left_out = {omission.path for omission in staged.omitted}
         _commit(folder, message, "--only", "--", *(path for path in paths if path not in left_out))
+    elif is_due:
+        _commit(folder, message, "--only", "--allow-empty")
 
 
 def _commit(folder: Path, message: str, *args: str) -> None:

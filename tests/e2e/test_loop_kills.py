@@ -69,4 +69,4 @@ def test_c14_ten_kills_and_the_loop_ends_with_exactly_its_experiments(tmp_path: 
     assert evo("status", cwd=workspace).data["running"] == []
     commits = subprocess.run(["git", "log", "--format=%s"], cwd=workspace, capture_output=True, text=True, check=True)
     iterations = [line.split(":")[0] for line in commits.stdout.splitlines() if line.startswith("iter ")]
-    assert sorted(set(iterations)) == sorted(f"iter {k}" for k in range(1, EXPERIMENTS + 1))
+    assert sorted(iterations) == sorted(f"iter {k}" for k in range(1, EXPERIMENTS + 1))

@@ -27,7 +27,7 @@ from evo.domain.loop import Pick, Plan
 from evo.errors import EvoError
 from evo.files import sha256_file, sha256_text, write_text
 from evo.ideas.insight import Z
-from evo.ops.loop.grounds import Ground
+from evo.ops.loop.grounds import FOLDER, Ground
 from evo.ops.loop.pick import Proposal
 from evo.ops.loop.stop import ended
 from evo.session import Session
@@ -39,7 +39,6 @@ HARD = 0.7
 """Slices below this accuracy are hard."""
 FEWEST = 5
 """Items of a slice below which its mean says nothing."""
-FOLDER = "data/loop"
 RATE = "learning_rate"
 
 

@@ -19,7 +19,7 @@ from evo.domain.loop import Loop, LoopOptions, LoopStatus, Pick
 from evo.errors import Busy, EvoError, Refused
 from evo.files import write_text
 from evo.lightdata import dataclass, replace
-from evo.ops.loop import pages, stop
+from evo.ops.loop import commits, pages, stop
 from evo.ops.loop.ask import refuse_without_means
 from evo.ops.loop.driver import Driver, Tell, Watch
 from evo.ops.loop.grounds import RANGES, grounds, reasons
@@ -148,8 +148,14 @@ def left_words(session: Session, request: LoopRequest, gone: Loop) -> str:
 
 
 def refuse_while_at_work(session: Session, running: Loop) -> None:
-    if is_alive(session, running):
-        raise Busy(f"loop {running.id} is at work", hint="evo status; PLAN.md says what it does")
+    if not is_alive(session, running):
+        return
+    pid = json.loads(running.controller)["pid"]
+    if is_beating(session.layout):
+        hint = "evo status; PLAN.md says what it does"
+    else:
+        hint = f"it has said nothing for a minute: kill -CONT {pid} if it was stopped, kill {pid} to go on without it"
+    raise Busy(f"loop {running.id} is at work (process {pid})", hint=hint)
 
 
 def is_alive(session: Session, known: Loop) -> bool:
@@ -181,7 +187,7 @@ def leave(session: Session, begun: Loop, status: LoopStatus, reason: str, tell: 
     """Pages first, the row last: a kill in between leaves a loop that is resumed and ends at once."""
     ended = replace(begun, status=status, reason=reason)
     pages.write_pages(session, ended)
-    pages.commit_end(session, ended)
+    commits.commit_end(session, ended)
     is_done = status == "completed"
     pages.beat(session, begun, "completed" if is_done else "error", error="" if is_done else reason)
     loops.end(session.db, begun, status, reason)

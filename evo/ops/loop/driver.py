@@ -15,15 +15,16 @@ from typing import NamedTuple
 from evo.clock import seconds_since
 from evo.domain.experiment import ROOT
 from evo.domain.loop import Loop, Pick
-from evo.errors import BudgetSpent, EvoError, Refused
+from evo.errors import BudgetSpent, Busy, EvoError, Refused
 from evo.lightdata import dataclass, field, replace
 from evo.ops.lifecycle import discard
-from evo.ops.loop import journal, lasting, pages, snapshot, stop
+from evo.ops.loop import commits, journal, lasting, pages, snapshot, stop
 from evo.ops.loop.ask import Advice
 from evo.ops.loop.crew import Crew, Done
 from evo.ops.loop.gate import Gate
-from evo.ops.loop.grounds import Ground, grounds, reasons
+from evo.ops.loop.grounds import FOLDER, Ground, grounds, reasons
 from evo.ops.loop.pick import IID, Proposal, plan_next
+from evo.ops.loop.ready import sweep
 from evo.ops.loop.settle import arguments, fail, has_score, make, refused_baseline, said, settle
 from evo.ops.progress import Tick
 from evo.ops.runs.collect import collect
@@ -79,6 +80,8 @@ class Driver:
         self.held: dict[int, Held] = {}
         """Refused before they ran. Once another one has a score it was their values, and they have ended. Where nothing
         runs they stay open, and are tried once more when the loop goes on: their machine may be mended by then."""
+        self.owed: list[tuple[Pick, list[str]]] = []
+        """Ended and not committed, with files beside the pages."""
         self.told: set[str] = set()
         """Warnings, each of which is said once."""
         self.advice = Advice(session, begun)
@@ -109,12 +112,14 @@ class Driver:
         except BaseException:
             self.drop_runs()
             raise
+        self.commit_owed(is_patient=True)
         return stop.is_over(self.session, self.loop.options, self.picks())
 
     def wait(self) -> None:
         """A moment, with a heartbeat and a look at what runs where one is due."""
         now = time.monotonic()
         if now - self.beaten >= BEAT_S:
+            self.commit_owed()
             self.beat()
         if self.watch is not None and now - self.watched >= WATCH_S:
             self.watched = now
@@ -164,6 +169,7 @@ class Driver:
 
     def take_up(self) -> None:
         """What an earlier process has begun: picks without an end wait for a worker, the others are told."""
+        sweep(self.session)
         for pick in self.picks():
             if pick.is_open:
                 self.waiting.append(pick)
@@ -267,7 +273,7 @@ class Driver:
         verdict = "certified" if known is not None and known.passed else "not certified"
         words = f"{verdict} against {known.against}" if known is not None else f"{verdict}: {said(done)[1]}"
         certain = lasting.keep(self.session, journal.all_ended(self.session), memory=self.session.layout.loop)
-        pages.commit_answer(self.session, f"{done.experiment} {verdict}", certain)
+        commits.commit_answer(self.session, f"{done.experiment} {verdict}", certain)
         self.tell("answered", self.loop, f"{done.experiment} is {words}", None)
 
     def with_held(self, picks: list[Pick]) -> list[Pick]:
@@ -297,14 +303,28 @@ class Driver:
         if why := pages.write_pages(self.session, self.loop):
             self.warn_once(why)
         self.beat()
-        extra = [import_module("evo.ops.loop.data").FOLDER] if pick.plan.slices else []
+        extra = [FOLDER] if pick.plan.slices else []
         extra += snapshot.keep(self.session, pick)
         extra += lasting.keep(self.session, journal.all_ended(self.session), memory=self.session.layout.loop)
-        commit = pages.commit(self.session, pick, extra)
-        loops.set_commit(self.session.db, pick, commit)
-        if commit.startswith("none: "):
-            self.warn_once(f"iterations are not committed: {commit.removeprefix('none: ')}")
+        self.owed.append((pick, extra))
+        self.commit_owed()
         self.tell("ended", self.loop, pages.told_words(pick), pick)
+
+    def commit_owed(self, *, is_patient: bool = False) -> None:
+        """Commit what iterations have left, in order, while nobody is at the repository. What is owed at the end has no
+        commit in the store, and gets it when the loop goes on."""
+        while self.owed:
+            pick, extra = self.owed[0]
+            try:
+                before = commits.found(self.session, self.loop, pick) if pick.k in self.before else ""
+                commit = before or commits.commit(self.session, pick, extra, is_patient=is_patient)
+            except Busy as error:
+                self.warn_once(f"iterations are not committed yet: {error.message}")
+                return
+            del self.owed[0]
+            loops.set_commit(self.session.db, pick, commit)
+            if commit.startswith("none: "):
+                self.warn_once(f"iterations are not committed: {commit.removeprefix('none: ')}")
 
     def warn_once(self, why: str) -> None:
         if why not in self.told:

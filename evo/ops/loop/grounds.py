@@ -18,6 +18,8 @@ from evo.workspace.folders import hash_files
 from evo.workspace.recipes import find_folder, find_recipe, own_names
 from evo.workspace.repository import RECIPE
 
+FOLDER = "data/loop"
+"""Where rows lie that a loop has chosen."""
 _BY_FILE = (("preferences.jsonl", "dpo"), ("train.jsonl", "sft"))
 _REWARDED = ("grpo", "rft")
 NO_RANGE = "has no parameter with a range that a loop could move"

@@ -22,6 +22,7 @@ from evo.lightdata import replace
 from evo.ops.loop import margin
 from evo.session import Session
 from evo.store import events, experiments, gate_rows
+from evo.workspace.git import git
 from evo.workspace.recipes import CONFIG, own_names, validated
 from evo.workspace.staging import status
 
@@ -34,16 +35,31 @@ def keep(session: Session, picks: list[Pick], *, memory: Path) -> list[str]:
     `picks`: all that loops of this workspace have ended.
     """
     known = experiments.get(session.db, gate_rows.last_committed(session.db))
-    told = memory / "certified"
-    if known.id not in {pick.experiment for pick in picks} or (told.is_file() and told.read_text() == known.id):
+    if known.id not in {pick.experiment for pick in picks}:
         return []
     written = [BACKGROUND, *([recipe_of(known)] if keeps_values(session, known) else [])]
-    clean = [name for name in written if not status(session.layout.root, [name]).changes]
-    margin.write(session.layout.root / BACKGROUND, facts_page(session, picks), memory=memory)
-    if recipe_of(known) in written:
-        keep_values(session, known)
-    write_text(told, known.id)
-    return clean
+    clean = [name for name in written if is_clean(session, name, known, memory=memory)]
+    told = memory / "certified"
+    if not told.is_file() or told.read_text() != known.id:
+        margin.write(session.layout.root / BACKGROUND, facts_page(session, picks), memory=memory)
+        if recipe_of(known) in written:
+            keep_values(session, known)
+        write_text(told, known.id)
+    return [name for name in clean if status(session.layout.root, [name]).changes]
+
+
+def is_clean(session: Session, name: str, known: Experiment, *, memory: Path) -> bool:
+    """Whether nobody is editing the file: it is as git has it, or differs by what this loop has written alone."""
+    root = session.layout.root
+    if not status(root, [name]).changes:
+        return True
+    try:
+        before = git(root, "show", f"HEAD:{name}")
+        if name == BACKGROUND:
+            return margin.is_ours(root / name, before, memory=memory)
+        return margin.read(root / name) == with_values(root / name, before, known)
+    except (EvoError, OSError):  # git never had it, or it is no recipe
+        return False
 
 
 def facts_page(session: Session, picks: list[Pick]) -> str:
@@ -79,16 +95,21 @@ def recipe_of(known: Experiment) -> str:
 def keep_values(session: Session, known: Experiment) -> None:
     """The values that may be tuned become the defaults of the recipe. What does not fit it any more stays as it was."""
     path = session.layout.root / recipe_of(known)
-    yamlfile = import_module("evo.workspace.yamlfile")  # brings a YAML library
     try:
-        text = path.read_text(encoding="utf-8")
-        config = validated(path, text)
-        for name, spec in config.params.items():
-            value = known.params.get(name)
-            if spec.tune and value is not None and value != spec.default:
-                text = yamlfile.with_value(text, f"params.{name}.default", value, path=path)
-        validated(path, text)
+        text = with_values(path, path.read_text(encoding="utf-8"), known)
     except (EvoError, OSError) as error:
         events.append(session.db, "loop_kept_no_values", experiment=known.id, data={"why": str(error)[:300]})
         return
     write_text(path, text)
+
+
+def with_values(path: Path, text: str, known: Experiment) -> str:
+    """The text of a recipe.yaml with the values of an experiment as its defaults. FileFormatError, UsageError where
+    they do not fit it."""
+    yamlfile = import_module("evo.workspace.yamlfile")  # brings a YAML library
+    for name, spec in validated(path, text).params.items():
+        value = known.params.get(name)
+        if spec.tune and value is not None and value != spec.default:
+            text = yamlfile.with_value(text, f"params.{name}.default", value, path=path)
+    validated(path, text)
+    return text

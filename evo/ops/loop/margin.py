@@ -34,6 +34,16 @@ def read(path: Path) -> str:
     return path.read_bytes().decode("utf-8", "surrogateescape")
 
 
+def is_ours(path: Path, before: str, *, memory: Path) -> bool:
+    """Whether the page differs from what it was before by lines of the loop alone: what a kill has kept from git."""
+    remembered = memory / f"{path.name}.written"
+    if not path.is_file() or not remembered.is_file():
+        return False
+    (above, _, below), (above_before, _, below_before) = (text.partition(LINE) for text in (read(path), before))
+    ours = _lines(read(remembered)) | _lines(below_before)
+    return above.rstrip("\n") == above_before.rstrip("\n") and _lines(below) <= ours
+
+
 def parted(path: Path, title: str, *, is_known: bool) -> tuple[str, str]:
     """What stands above the line and below it. A page without the line is the person's; one that had it is read line
     by line."""

@@ -1,8 +1,8 @@
-"""What a loop leaves for people: heartbeat, AGENT_CONTEXT.md, PLAN.md, experiments.jsonl, and a commit an iteration.
+"""What a loop leaves for people: heartbeat, AGENT_CONTEXT.md, PLAN.md, experiments.jsonl.
 
 Invariant: every page is written anew from the store, so a kill costs none; what a person wrote into a page stays
-(`evo.ops.loop.margin`); a commit holds these files alone, whatever else is staged. Git keeps them for good: what looks
-like a secret in a parameter, or in words that quote one, is masked in them.
+(`evo.ops.loop.margin`). Git keeps them for good: what looks like a secret in a parameter, or in words that quote one,
+is masked in them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from evo.beliefs import recall_beliefs
 from evo.domain.experiment import ROOT, Experiment
 from evo.domain.loop import Loop, Pick
 from evo.domain.loop import Plan as Planned
-from evo.errors import EvoError
 from evo.files import write_json
 from evo.ideas.insight import Z
 from evo.ideas.secrets import masked
@@ -20,18 +19,9 @@ from evo.ops.loop import journal, margin
 from evo.ops.loop.stop import ended
 from evo.session import Session
 from evo.store import experiments, gate_rows, listings, loops
-from evo.workspace.git import git_dirs
-from evo.workspace.repository import commit_files
 
 CONTEXT, PLAN = "AGENT_CONTEXT.md", "PLAN.md"
 _SHOWN = 40
-_UNDER_WAY = {
-    "MERGE_HEAD": "a merge",
-    "rebase-merge": "a rebase",
-    "rebase-apply": "a rebase",
-    "CHERRY_PICK_HEAD": "a cherry-pick",
-    "REVERT_HEAD": "a revert",
-}
 _LESSONS = 10
 
 
@@ -115,40 +105,6 @@ def plan_page(session: Session, loop: Loop, picks: list[Pick]) -> str:
 def reasoned(plan: Planned) -> str:
     """The hypothesis, with the reason where it does not say it itself."""
     return plan.hypothesis if plan.why in plan.hypothesis else f"{plan.hypothesis} ({plan.why})"
-
-
-def commit(session: Session, pick: Pick, extra: list[str]) -> str:
-    """One commit of these pages and nothing else; its sha, or why there is none."""
-    told, experiment = pick.told, pick.experiment
-    head = percent(told["score"]) if pick.outcome == "scored" else pick.outcome
-    lines = [f"iter {pick.k}: {head} — {' '.join(masked(pick.plan.hypothesis).split())[:60]}", ""]
-    if experiment is not None:
-        lines.append(f"Evo-Experiment: {experiment}")
-        data = " ".join(told.get("data", {}).values())
-        facts = {"Commit": told.get("commit"), "Data": data, "Evaluation": told.get("epoch")}
-        facts |= {"Weights": told.get("weights")}
-        lines += [f"Evo-{name}: {value}" for name, value in facts.items() if value]
-    return _committed(session, "\n".join(lines), extra)
-
-
-def commit_answer(session: Session, message: str, extra: list[str]) -> None:
-    """What an answer of the gate has made certain after its iteration had its commit."""
-    if extra:
-        _committed(session, message, extra)
-
-
-def commit_end(session: Session, loop: Loop) -> None:
-    _committed(session, f"loop {loop.id} {loop.status}: {loop.reason[:200]}", [])
-
-
-def _committed(session: Session, message: str, extra: list[str]) -> str:
-    own = git_dirs(session.layout.root).own
-    if busy := next((name for name in _UNDER_WAY if (own / name).exists()), ""):
-        return f"none: {_UNDER_WAY[busy]} is under way in this repository, and its index is left alone"
-    try:
-        return commit_files(session.layout.root, [CONTEXT, PLAN, journal.JOURNAL, *extra], message)
-    except EvoError as error:
-        return f"none: {error.message[:200]}"
 
 
 def percent(score: float | None) -> str:

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from evo.errors import EvoError, Refused
+from evo.files import drafted
+from evo.ops.loop.grounds import FOLDER
 from evo.ops.loop.journal import JOURNAL
 from evo.ops.loop.lasting import BACKGROUND
 from evo.ops.loop.pages import CONTEXT, PLAN
@@ -48,3 +50,14 @@ def in_words(session: Session) -> Iterator[None]:
             raise
         path = str(error.filename2 or error.filename or "").removeprefix(f"{session.layout.root}{os.sep}")
         raise Refused(f"{path or 'the machine'}: {error.strerror}", hint="mend it; evo loop goes on") from error
+
+
+def sweep(session: Session) -> None:
+    """Remove what a writer that was killed has left beside the files of the loop: nobody else writes those."""
+    root = session.layout.root
+    pages = {CONTEXT, PLAN, JOURNAL, BACKGROUND}
+    for folder in (root, session.layout.loop, root / FOLDER):
+        for path in folder.iterdir() if folder.is_dir() else ():
+            name = drafted(path)
+            if name and (folder != root or name in pages):
+                path.unlink(missing_ok=True)
