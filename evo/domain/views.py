@@ -216,8 +216,8 @@ class EpochView:
 
 @dataclass(frozen=True)
 class LoopStandView:
-    """How the last loop stands. `status`: running, quiet (running by its word, and not heard of for a minute), stopped,
-    error or completed. `wanted`: how many experiments it was told to make; None: no such end."""
+    """How the last loop stands. `status`: running, quiet (running by its word, but gone or silent: `reason` names
+    the process), stopped, error or completed. `wanted`: how many experiments it is to make; None: no such end."""
 
     id: int
     status: str

@@ -103,6 +103,18 @@ def loop_stand(session: Session) -> LoopStandView | None:
     last = loops.last(session.db)
     if last is None:
         return None
-    is_heard = is_beating(session.layout) and not is_gone(json.loads(last.controller or "null"))
-    status = "quiet" if last.status == "running" and not is_heard else last.status
-    return LoopStandView(last.id, status, loops.made(session.db, last.id), last.options.experiments, last.reason)
+    silence = why_quiet(session, json.loads(last.controller or "null")) if last.status == "running" else ""
+    made, wanted = loops.made(session.db, last.id), last.options.experiments
+    return LoopStandView(last.id, "quiet" if silence else last.status, made, wanted, silence or last.reason)
+
+
+def why_quiet(session: Session, process: object) -> str:
+    """What a loop that runs by its word is really at; empty where it was heard of lately."""
+    pid = process.get("pid", "") if isinstance(process, dict) else ""
+    if is_gone(process):
+        return f"its process {pid} is gone; evo loop goes on"
+    if is_beating(session.layout):
+        return ""
+    if isinstance(process, dict) and proc.is_here(process):
+        return f"its process {pid} is there and has said nothing for a minute: kill -CONT {pid}, if it was stopped"
+    return f"nothing was heard for a minute of its process {pid}, on another machine"

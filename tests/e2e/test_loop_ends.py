@@ -56,7 +56,7 @@ def test_a_dropped_terminal_stops_it_and_a_kill_is_seen_at_once(
         loop.wait()
     stand = evo_here("status --json", cwd=workspace).data["loop"]
     if word == "KILL":
-        assert stand["status"] == "quiet"
+        assert (stand["status"], stand["reason"]) == ("quiet", f"its process {loop.pid} is gone; evo loop goes on")
     elif ignored:
         assert (code, stand["status"], stand["made"]) == (0, "completed", 2)
     else:

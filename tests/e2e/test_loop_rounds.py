@@ -177,8 +177,14 @@ def test_status_says_how_the_loop_stands(tmp_path: Path) -> None:
         db.execute("UPDATE loop SET status = 'running', reason = ''")
     assert evo_here("status --json", cwd=workspace).data["loop"]["status"] == "running"
     os.utime(workspace / ".evo" / "loop" / "heartbeat.json", (1, 1))
-    assert evo_here("status --json", cwd=workspace).data["loop"]["status"] == "quiet"
+    stand = evo_here("status --json", cwd=workspace).data["loop"]
+    assert (stand["status"], f"its process {os.getpid()} is there and has said nothing" in stand["reason"]) == (
+        "quiet",
+        True,
+    )
     assert "loop 1 quiet, 1 of 1 experiments" in evo_here("status", cwd=workspace).out
+    busy = evo_here("loop -n 2 --json", cwd=workspace)
+    assert (busy.code, f"kill -CONT {os.getpid()}" in busy.error["hint"]) == (9, True), busy.out
 
 
 def shown_recipe(workspace: Path) -> list[dict[str, object]]:

@@ -59,9 +59,10 @@ def status(view: StatusView) -> list[Block]:
 
 def _loop(stand: LoopStandView) -> Text:
     of = "" if stand.wanted is None else f" of {stand.wanted}"
-    why = "nobody was heard of for a minute; evo loop goes on" if stand.status == "quiet" else stand.reason
     style = "yellow" if stand.status in ("quiet", "error", "stopped") else ""
-    return Text(f"loop {stand.id} {stand.status}, {stand.made}{of} experiments", style, words.one_line(why, most=160))
+    return Text(
+        f"loop {stand.id} {stand.status}, {stand.made}{of} experiments", style, words.one_line(stand.reason, most=160)
+    )
 
 
 def _count(n: int, what: str) -> str:
