@@ -8,7 +8,19 @@ import sys
 from pathlib import Path
 
 import pytest
-from evaluating import GOOD, ROWS, answering, grading_with, is_finished, job_in, last_line, lines, results_of, run
+from evaluating import (
+    GOOD,
+    ROWS,
+    answering,
+    evaluator,
+    grading_with,
+    is_finished,
+    job_in,
+    last_line,
+    lines,
+    results_of,
+    run,
+)
 
 A, B, C = GOOD
 
@@ -79,6 +91,20 @@ def test_a_command_that_fails_is_an_error_and_never_a_zero(tmp_path, script, sai
     assert ended.stderr.splitlines()[0] == "trouble"
     assert said in last_line(ended)
     assert not is_finished(job)
+
+
+@pytest.mark.parametrize(("split", "keeps", "quoted"), [("dev", True, ": no more rows"), ("heldout", False, "")])
+def test_the_last_line_of_a_command_that_fails_is_quoted_but_not_of_sealed_items(tmp_path, split, keeps, quoted):
+    """§7: what it says of a sealed item stays in its log."""
+    job = answering(tmp_path, GOOD, split=split, keep_output=keeps)
+    (tmp_path / "pinned" / "answer.sh").write_text("echo trouble >&2\necho no more rows >&2\nexit 7\n")
+    with (tmp_path / "log").open("w") as log:
+        log.write("earlier\n")
+        log.flush()
+        ended = subprocess.run(evaluator(job), stderr=log, check=False)
+    assert ended.returncode == 1
+    last = (tmp_path / "log").read_text().splitlines()[-1]
+    assert last == f"evo: the evaluation command failed with exit code 7: sh answer.sh{quoted}"
 
 
 @pytest.mark.parametrize(

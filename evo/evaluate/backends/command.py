@@ -18,6 +18,7 @@ import os
 import re
 import shlex
 import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -42,6 +43,8 @@ PASSED_FAMILIES = ("LC_", "CUDA_", "NVIDIA_", "ROCR_", "HIP_")
 PYTHONS = ("python", "python3")
 PLACEHOLDER = re.compile(r"(?<!\$)\{(model|items|out|logs|ids)\}")
 RESULTS, NUMBER = "RESULTS.jsonl", "RESULT.json"
+_LAST, _LONGEST = 4096, 300
+"""Bytes of the log's end that are read for its last line, and characters of that line that are quoted."""
 
 
 class CommandBackend:
@@ -91,6 +94,7 @@ class CommandBackend:
         words["ids"] = ",".join(item.id for item in items)
         environment = command_environment(os.environ, seed=seed) | log_variables(self._job, folder)
         argv = filled(self._argv, words)
+        log, before = sys.stderr.fileno(), os.fstat(sys.stderr.fileno()).st_size
         try:
             ended = subprocess.run(
                 argv, cwd=place, env=environment, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False
@@ -100,7 +104,9 @@ class CommandBackend:
             raise RunFailed(problem, hint="check eval.command and eval.files") from None
         if ended.returncode:
             how = f"signal {-ended.returncode}" if ended.returncode < 0 else f"exit code {ended.returncode}"
-            raise RunFailed(f"the evaluation command failed with {how}: {self._job.command}")
+            said = last_line(log, since=before) if self._job.keep_output else ""  # which may quote an item
+            more = f": {said}" if said else ""
+            raise RunFailed(f"the evaluation command failed with {how}: {self._job.command}{more}")
         return left
 
     def _read(self, left: Left, items: Sequence[Item], *, grader: Grader, sample: int) -> Iterator[ItemResult]:
@@ -138,6 +144,20 @@ class CommandBackend:
             except (ValueError, OverflowError) as error:
                 raise InvalidResults(f"{where}: {error} (call {number + 1} of {len(items)})") from None
             yield ItemResult(item.id, sample, score, output_hash="")
+
+
+def last_line(log: int, *, since: int) -> str:
+    """The last line that was written to the open file `log` from that byte on; empty where it is no file on disk."""
+    seen = os.fstat(log)
+    if not stat.S_ISREG(seen.st_mode):
+        return ""
+    try:
+        with open(f"/proc/self/fd/{log}", "rb") as file:
+            file.seek(max(since, seen.st_size - _LAST))
+            lines = file.read().decode("utf-8", "replace").strip().splitlines()
+    except OSError:
+        return ""
+    return lines[-1].strip()[:_LONGEST] if lines else ""
 
 
 def filled(argv: Sequence[str], words: Mapping[str, str]) -> list[str]:
