@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 from looping import heartbeat, make_loop_workspace
-from workspaces import evo_here
+from workspaces import SCORE, clean_environment, evo_here
 
 from evo.domain.loop import LoopOptions
 from evo.errors import Refused
@@ -95,3 +100,31 @@ def test_without_git_nothing_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     refused = evo_here(f"loop -n 1 {KEYLESS} --json", cwd=workspace)
     assert (refused.code, refused.error["message"]) == (4, "git is not installed")
     assert evo_here("status --json", cwd=workspace).data["loop"] is None
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_in_the_baseline_is_started_again(tmp_path: Path) -> None:
+    """C14: also the first run survives a kill; what is killed each time is said in words, and not started for ever."""
+    workspace = make_loop_workspace(
+        tmp_path / "ws", "gate.mode=none", n=60, score=f"import time\ntime.sleep(1)\n{SCORE}"
+    )
+    words = [sys.executable, "-m", "evo", "loop", "-n", "1", "--ideator", "none", "--json"]
+    for deaths in (99, 1):
+        loop = subprocess.Popen(words, cwd=workspace, env=clean_environment(), stdout=subprocess.PIPE)
+        try:
+            while loop.poll() is None and deaths:
+                for worker in psutil.Process(loop.pid).children():
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        if "exp_0000" in worker.cmdline():
+                            worker.kill()
+                            deaths -= 1
+                time.sleep(0.1)
+            answer = json.loads(loop.communicate(timeout=60)[0])
+        finally:
+            loop.kill()
+            loop.wait()
+        if deaths:
+            assert answer["error"]["message"] == "the baseline has no score (killed)"
+            assert "ended by SIGKILL" in answer["error"]["hint"]
+        else:
+            assert answer["data"]["status"] == "completed"

@@ -156,15 +156,20 @@ class Driver:
         return loops.get(self.session.db, self.loop.id, k)
 
     def baseline(self) -> None:
-        """Score exp_0000 first: every gain is counted from it."""
+        """Score exp_0000 first: every gain is counted from it. A worker that was killed is started again."""
         if experiments.get(self.session.db, ROOT).score_mean is not None:
             return
+        deaths = 0
         self.crew.start(0, ROOT)
         while not self.crew.is_idle:
             for done in self.crew.reap():
                 self.longest_s = max(self.longest_s, done.seconds)
-                if experiments.get(self.session.db, ROOT).score_mean is None:
+                if experiments.get(self.session.db, ROOT).score_mean is not None:
+                    continue
+                deaths += 1
+                if not done.has_died or deaths > MOST_AGAIN:
                     raise refused_baseline(done)
+                self.crew.start(0, ROOT)
             self.wait()
 
     def take_up(self) -> None:

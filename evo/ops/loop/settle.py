@@ -7,6 +7,7 @@ the store already knows of it is not changed.
 from __future__ import annotations
 
 import json
+import signal
 import sqlite3
 from importlib import import_module
 from typing import Any, Literal
@@ -158,6 +159,8 @@ def said(done: Done) -> tuple[str, str]:
         error = json.loads(done.said.read_text(encoding="utf-8").strip().splitlines()[-1])["error"]
         return str(error["code"]), str(error["message"])
     except (OSError, ValueError, LookupError, TypeError):
+        if done.code < 0:
+            return "killed", f"its process was ended by {signal.Signals(-done.code).name}"
         return f"exit {done.code}", tail(done)
 
 
