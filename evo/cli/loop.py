@@ -14,6 +14,7 @@ from evo.domain.views import Reply
 from evo.errors import UsageError
 from evo.ops.loop.drive import LoopRequest
 from evo.ops.loop.drive import loop as drive
+from evo.ops.loop.stop import POLICIES
 from evo.report.loop import loop_reply
 from evo.session import Session, open_session
 from evo.workspace.recipes import find_folder
@@ -55,6 +56,8 @@ def loop(
     """
     if ideator not in ("", "kb", "none") and (problem := registry.problem("source", ideator)):
         raise UsageError(f"--ideator: {problem}", hint="or kb, or none")
+    if until is not None and not until.strip():
+        raise UsageError(f"--until {until!r}: not a stop policy", hint=POLICIES)
     with open_session() as session:
         draws = session.config.search.seed if seed is None else seed
         asked = LoopOptions(experiments, until or "", workers or 0, ideator, policy, parted(recipes), draws)
@@ -90,4 +93,4 @@ def options_of(session: Session, asked: LoopOptions) -> LoopOptions:
 
 
 def parted(words: str) -> list[str]:
-    return [word.strip() for word in words.split(",") if word.strip()]
+    return list(dict.fromkeys(word.strip() for word in words.split(",") if word.strip()))

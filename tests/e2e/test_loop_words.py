@@ -7,11 +7,14 @@ import re
 from pathlib import Path
 
 from looping import make_loop_workspace
-from workspaces import evo_here
+from workspaces import evo, evo_here
 
+from evo.cli.loop import parted
 from evo.cli.render.loop import loop as render
+from evo.domain.loop import Pick, Plan
 from evo.domain.loop_views import LoopView
 from evo.domain.views import ScoreView
+from evo.ops.loop.stop import blocked
 
 KEYLESS = "--ideator none"
 
@@ -54,3 +57,15 @@ def test_c5_a_gain_stands_beside_its_interval_and_what_all_the_runs_would_have_g
 def test_the_end_of_a_loop_shows_the_interval_of_its_gain() -> None:
     best = LoopView(1, "completed", "", 2, 2, "exp_0002", ScoreView(0.7, 0.1, 10), 0.4, 0.2, 0.1, "exp_0000")
     assert "gain +0.400 [+0.008, +0.792] over exp_0000" in "".join(block.text for block in render(best))
+
+
+def test_an_empty_word_is_no_default_and_a_name_counts_once(tmp_path: Path) -> None:
+    refused = evo("loop", "--until", "", cwd=tmp_path)
+    assert (refused.code, refused.error["message"]) == (2, "--until '': not a stop policy")
+    assert parted("six, six,cube") == ["six", "cube"]
+
+
+def test_what_blocks_a_loop_names_the_log() -> None:
+    told = {"failure": "oom", "message": "Traceback\nCUDA out of memory", "logs": ".evo/attempts/exp_0003/1"}
+    failed = Pick(1, 3, "move", Plan("h", "w"), "exp_0003", "failed", told, ended_at="2026-01-01T00:00:00Z")
+    assert blocked("why", [failed], hint="mend it").hint == "exp_0003: CUDA out of memory; evo log exp_0003; mend it"

@@ -213,7 +213,7 @@ class Driver:
                 return
             ours = [pick for pick in self.with_held(picks) if pick.k not in self.before]
             if why := stop.stuck(ours):
-                self.blocked = stop.blocked(why, ours, hint="evo next")
+                self.blocked = stop.blocked(why, ours, hint="mend it; evo loop goes on")
                 return
             if self.advice.ask():
                 continue

@@ -19,6 +19,7 @@ FAILURES_IN_A_ROW = 5
 """Failures alike after which a loop does not go on by itself; of different kinds, twice as many."""
 MISS = 3
 """Rounds without gain after which something else is tried than the next step."""
+POLICIES = "target, budget, stall:5 or never"
 _STALL = re.compile(r"stall:([1-9]\d{0,3})")
 
 
@@ -26,7 +27,7 @@ def checked(session: Session, options: LoopOptions) -> LoopOptions:
     """UsageError where the stop policy is none, or could never be met."""
     until = options.until
     if until not in ("target", "budget", "never") and not _STALL.fullmatch(until):
-        raise UsageError(f"--until {until!r}: not a stop policy", hint="target, budget, stall:5 or never")
+        raise UsageError(f"--until {until!r}: not a stop policy", hint=POLICIES)
     if until == "target":
         if session.config.loop.target is None:
             raise UsageError("--until target: there is no target", hint="evo config set loop.target 0.8")
@@ -116,8 +117,11 @@ def failures(picks: list[Pick]) -> str:
 
 
 def blocked(why: str, picks: list[Pick], *, hint: str) -> Refused:
-    """`why` goes to pages and git, so it quotes no log. What the last one that failed said is in the hint."""
+    """`why` goes to pages and git, so it quotes no log. What the last one that failed said, and where to read on, is in
+    the hint."""
     told = [pick for pick in ended(picks) if pick.told.get("message")]
     lines = str(told[-1].told["message"]).strip().splitlines() if told else []
-    said = f"{told[-1].experiment or 'evo new'}: {lines[-1][:200]}; " if lines else ""
-    return Refused(f"blocked: {why}", hint=said + hint)
+    words = [f"{told[-1].experiment or 'evo new'}: {lines[-1][:200]}"] if lines else []
+    if told and told[-1].experiment is not None:
+        words.append(f"evo {'log' if told[-1].told.get('logs') else 'run'} {told[-1].experiment}")
+    return Refused(f"blocked: {why}", hint="; ".join([*words, hint]))
