@@ -106,6 +106,11 @@ def branch_of(experiment: str) -> str:
     return f"evo/{parse_experiment_id(experiment)}"
 
 
+def has_branch(layout: Layout, experiment: str) -> bool:
+    """Whether it had a whole worktree once: the branch outlives it."""
+    return read_ref(git_dirs(layout.root).common, f"refs/heads/{branch_of(experiment)}") is not None
+
+
 class _Place:
     """One experiment's worktree and git's notes about it.
 

@@ -56,6 +56,8 @@ def test_what_could_not_be_made_is_made_later_and_leaves_no_orphan(
         page.write_text(page.read_text() + "\n")
     done = evo_here(f"loop {KEYLESS} --json", cwd=workspace).data
     assert (done["id"], done["status"], done["experiments"]) == (1, "completed", 2)
+    scored = [pick for pick in done["picks"] if pick["outcome"] == "scored"]
+    assert any(pick["hypothesis"].endswith("the recipe's defaults") for pick in scored), "its values count as tried"
     states = evo_here("status --json", cwd=workspace).data["states"]
     assert states.get("pending", 0) == 0
     assert sum(states.values()) == 3 + is_edited, "an orphan"

@@ -16,7 +16,7 @@ from evo.session import Session
 from evo.store import experiments
 from evo.workspace.folders import hash_files
 from evo.workspace.recipes import find_folder, find_recipe, own_names
-from evo.workspace.repository import RECIPE
+from evo.workspace.repository import RECIPE, has_branch
 
 FOLDER = "data/loop"
 """Where rows lie that a loop has chosen."""
@@ -116,7 +116,9 @@ def ground_of(session: Session, name: str, known: list[Experiment]) -> Ground:
 
 def is_of_older_recipe(session: Session, one: Experiment) -> bool:
     here, now = session.layout.worktree(one.id) / RECIPE, find_folder(session.layout, one.recipe)
-    return here.is_dir() and hash_files(here) != hash_files(now)
+    if not here.is_dir():
+        return not has_branch(session.layout, one.id)  # it was given up before it had a recipe
+    return hash_files(here) != hash_files(now)
 
 
 def fixed_of(config: RecipeConfig, used: list[Experiment]) -> dict[str, Any]:

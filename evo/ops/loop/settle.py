@@ -16,7 +16,7 @@ from evo.beliefs import form_beliefs
 from evo.domain.attempt import Attempt
 from evo.domain.experiment import BARREN, ROOT, Experiment
 from evo.domain.loop import Loop, Pick
-from evo.errors import BudgetSpent, Busy, EvoError, KeyTaken, Refused, StoreError
+from evo.errors import BudgetSpent, Busy, EvoError, KeyTaken, NotFound, Refused, StoreError, UsageError
 from evo.ideas.insight import insight_of
 from evo.ops.ideas.take import written
 from evo.ops.lifecycle import discard
@@ -55,7 +55,8 @@ def make(session: Session, loop: Loop, pick: Pick) -> Pick:
         made = new(session, request).views[0]
     except EvoError as error:
         begun = experiments.with_key(session.db, str(request.key))
-        if isinstance(error, KeyTaken) and begun is not None:  # its recipe was edited before it had a worktree
+        is_edited = isinstance(error, (KeyTaken, UsageError, NotFound))  # its recipe, before it had a worktree
+        if is_edited and begun is not None:
             discard(session, begun, reason=error.message[:200], class_="build")
         elif begun is not None or isinstance(error, (StoreError, Busy)):
             raise
