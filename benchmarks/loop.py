@@ -281,7 +281,14 @@ TUNED: dict[str, dict[str, Any]] = {
 """Ranges that say something, in both workspaces alike; everything else is fixed at what the demo takes."""
 FIXED = {
     "sft": {"max_steps": 60, "epochs": 1, "max_length": 128, "logging_steps": 10},
-    "rft": {"epochs": 2, "steps_per_round": 25, "samples": 4, "prompts": 128, "sampling_batch": 512, "max_new_tokens": 6},
+    "rft": {
+        "epochs": 2,
+        "steps_per_round": 25,
+        "samples": 4,
+        "prompts": 128,
+        "sampling_batch": 512,
+        "max_new_tokens": 6,
+    },
 }
 
 
