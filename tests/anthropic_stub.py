@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from papers_stub import DPO, PAPERS
+import pytest
+from papers_stub import DPO, PAPERS, literature
 
 KEY = "sk-ant-loopback-0123456789"
 USED = {"input_tokens": 900, "output_tokens": 120}
@@ -168,3 +169,13 @@ def anthropic_api() -> Iterator[Anthropic]:
         finally:
             server.shutdown()
             thread.join()
+
+
+@contextlib.contextmanager
+def all_services(monkeypatch: pytest.MonkeyPatch) -> Iterator[Anthropic]:
+    """The model and the libraries, as the environment names them; nobody is made to wait between two requests."""
+    monkeypatch.setattr("evo.ideas.web.PACES", {})
+    with literature() as papers, anthropic_api() as server:
+        for name, value in {**papers.environment, **server.environment}.items():
+            monkeypatch.setenv(name, value)
+        yield server

@@ -12,7 +12,8 @@ _NUMBER = r"(?<![\w.])([+\-−]\s?\d+(?:\.\d+)?|\d+(?:\.\d+)?)"
 _POINTS = re.compile(_NUMBER + r"\s*(?:percentage\s+)?(?:points?\b|pp\b|pts?\b)", re.IGNORECASE)
 _SIGNED_PERCENT = re.compile(r"(?<![\w.])([+\-−]\s?\d+(?:\.\d+)?)\s*%")
 _SIGNED_SHARE = re.compile(r"(?<![\w.])([+\-−]\s?0?\.\d+)(?![\d.]*e)")
-_SETTING = r"\s*[:=]?\s*{number}(?:\s*->\s*{number})?"
+_VALUE = r"[+\-−]?\d*\.?\d+(?:e[+\-]?\d+)?"
+_SETTING = rf"\s*[:=]?\s*{_VALUE}(?:\s*->\s*{_VALUE})?"
 _LOSS = re.compile(r"\b(?:los(?:e|es|ing|s of)|costs?|drops?|falls?|worse)\b[^.;,]*$", re.IGNORECASE)
 
 
@@ -21,8 +22,7 @@ def predicted_gain(hypothesis: str, *, settings: Iterable[str] = ()) -> float | 
     a number behind one is its value."""
     names = "|".join(sorted(map(re.escape, settings), key=len, reverse=True))
     if names:
-        number = r"[+\-−]?\d*\.?\d+(?:e[+\-]?\d+)?"
-        hypothesis = re.sub(rf"\b(?:{names})\b{_SETTING.format(number=number)}", " ", hypothesis)
+        hypothesis = re.sub(rf"\b(?:{names})\b{_SETTING}", " ", hypothesis)
     for pattern, unit in ((_POINTS, 100.0), (_SIGNED_PERCENT, 100.0), (_SIGNED_SHARE, 1.0)):
         found = pattern.search(hypothesis)
         if found:

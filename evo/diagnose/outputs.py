@@ -79,7 +79,7 @@ def truncation(said: Sequence[Said]) -> Finding | None:
     share = sum(one.is_cut_off and not is_loop(one.output) for one in said) / max(len(said), 1)
     if len(said) < LEAST or share < CUT_OFF:
         return None
-    what = f"{share:.0%} of the outputs were cut off before they came to an end, and are wrong"
+    what = f"{share:.0%} of the outputs were cut off before they came to an end, and are not right"
     return _alarm(TRUNCATED, what, {"share": share})
 
 

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from anthropic_stub import Anthropic, anthropic_api
+from anthropic_stub import Anthropic, all_services
 from ideation import task, tree
-from papers_stub import literature
 from workspaces import evo, make_command_workspace, new, skilled
 
 from evo.ideas.facts import Facts
@@ -38,10 +37,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Anthropic]:
-    monkeypatch.setattr("evo.ideas.web.PACES", {})
-    with literature() as papers, anthropic_api() as server:
-        for name, value in {**papers.environment, **server.environment}.items():
-            monkeypatch.setenv(name, value)
+    with all_services(monkeypatch) as server:
         yield server
 
 

@@ -11,9 +11,8 @@ from typing import Any
 
 import anthropic_stub as stub
 import pytest
-from anthropic_stub import OVERLOADED, Anthropic, anthropic_api, proposal
+from anthropic_stub import OVERLOADED, Anthropic, all_services, proposal
 from looping import heartbeat, journal, make_loop_workspace
-from papers_stub import literature
 from workspaces import evo_here
 
 EACH = stub.USED["input_tokens"] + stub.USED["output_tokens"]
@@ -22,10 +21,7 @@ ASK = "loop --experiments 3 --ideator anthropic"
 
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Anthropic]:
-    monkeypatch.setattr("evo.ideas.web.PACES", {})
-    with literature() as papers, anthropic_api() as server:
-        for name, value in {**papers.environment, **server.environment}.items():
-            monkeypatch.setenv(name, value)
+    with all_services(monkeypatch) as server:
         cited = [{"index": 0, "finding": "helps"}]
         settings = [{"name": "beta", "value": "0.7"}, {"name": "rate", "value": "0.01"}]
         server.proposals = [proposal(title="a firm cube", recipe="cube", settings=settings, references=cited)]
